@@ -62,7 +62,8 @@ def find_images(
         numbers = file_numbers(catalog.file_names)
         indices = np.array([numbers.get(identity, -1) for identity in ids.tolist()], np.int32)
     else:
-        indices = known_images(ids, catalog)
+        indices, by_end = _known_images(ids, catalog)
+        _report_by_end(by_end, catalog)
     unknown = indices < 0
     if unknown.any():
         lost = int(np.count_nonzero(unknown))
@@ -78,23 +79,29 @@ def find_images(
 
 
 def known_images(ids: NDArray[np.int64] | Sequence[ImageId], catalog: Catalog) -> NDArray[np.int32]:
-    """(N,) index in the catalog of the image of each id or name, or -1."""
+    """(N,) index in the catalog of the image of each id or name, or -1; nothing is reported."""
+    return _known_images(ids, catalog)[0]
+
+
+def _known_images(
+    ids: NDArray[np.int64] | Sequence[ImageId], catalog: Catalog
+) -> tuple[NDArray[np.int32], dict[ImageId, int]]:
+    """The same, and the images of the names of which only the end of the path is known."""
     known = catalog.image_ids
+    found: dict[ImageId, int] = {}
     if isinstance(ids, np.ndarray) and not isinstance(known[0] if known else 0, str):
-        return positions(ids, known)
+        return positions(ids, known), found
     names = _image_names(catalog)
     indices = np.array([names.get(identity, -1) for identity in to_python(ids)], np.int32)
     unknown = np.flatnonzero(indices < 0)
     if len(unknown):
         by_end = _names_by_key(catalog)
-        found: dict[ImageId, int] = {}
         for row in unknown.tolist():
             identity = to_python(ids)[row]
             if identity not in found:
                 found[identity] = _by_end(str(identity), by_end) if isinstance(identity, str) else -1
             indices[row] = found[identity]
-        _report_by_end({name: index for name, index in found.items() if index >= 0}, catalog)
-    return indices
+    return indices, {name: index for name, index in found.items() if index >= 0}
 
 
 def images_by_file(file_names: Sequence[str], catalog: Catalog) -> NDArray[np.int32]:

@@ -16,6 +16,8 @@ from tiny_data import Picture, pictures
 
 from metrics import AnnotationTable, read_detections, read_truth
 from metrics.errors import InputError
+from metrics.notes import note_of
+from metrics.tables import Catalog
 
 
 def test_detections_of_several_sequences_are_read_by_the_names_of_files(tmp_path: Path) -> None:
@@ -134,3 +136,15 @@ def test_batches_and_pixels_of_tensorflow_are_read(tmp_path: Path, batch: str) -
             document[name] = {"predictions": [of]}
     write_json(file, document)
     np.testing.assert_allclose(detected(read(file)[0]), expected(FOUND, PICTURES), atol=1e-6)
+
+
+def test_images_that_are_known_by_the_ends_of_their_paths_are_reported_once(tmp_path: Path) -> None:
+    path = DETECTIONS["label_studio_predictions"].write(tmp_path, PICTURES, FOUND)
+    names = [f"shots/{picture.name}.jpg" for picture in PICTURES]
+    sizes = np.array([picture.size for picture in PICTURES])
+    catalog = Catalog.of([7 * k for k in range(len(names))], ["cat", "dog"], sizes, names)
+    truth = AnnotationTable.of(catalog, [0], [0], [[1, 2, 3, 4]])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read_detections(path, truth)
+    assert [note_of(one.message).kind for one in caught].count("images_by_name") == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
     rows = DetectionRows(str(path))
     of_prediction = 0
     models: dict[str, None] = {}
+    names = [
+        image_name(task, f"{path}: [{k}]") if task.get("predictions") else "" for k, task in enumerate(tasks)
+    ]
+    sizes = _known_sizes(names, truth)
     for k, task in enumerate(tasks):
         where = f"{path}: [{k}]"
         predictions = objects_in(task, "predictions", where)
@@ -41,16 +45,14 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
                 else f"{where}: {plural(len(predictions), 'prediction')} of one model; keep one of each task"
             )
         for prediction in predictions:
-            name = image_name(task, where)
-            size = _known_size(name, truth)
             for place, region, score, own in _regions(prediction, where):
-                read = read_region(region, region_size(region, place) or size, place, left_out)
+                read = read_region(region, region_size(region, place) or sizes[k], place, left_out)
                 if read is None:
                     continue
                 x1, y1, x2, y2 = read.corners
                 of_prediction += not own
                 for label in read.labels:
-                    rows.add(name, label, (x1, y1, x2 - x1, y2 - y1), score, place)
+                    rows.add(names[k], label, (x1, y1, x2 - x1, y2 - y1), score, place)
     if tasks and not models:
         raise InputError(
             f"{path}: no task has predictions, so that these are annotations; export the tasks with the predictions of the model"
@@ -62,13 +64,11 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
     return rows
 
 
-def _known_size(name: str, truth: AnnotationTable) -> tuple[int, int] | None:
-    """(height, width) of an image of the ground truth; None where it is unknown."""
-    (image,) = known_images([name], truth.catalog).tolist()
-    if image < 0:
-        return 1, 1  # an image that the ground truth does not have is refused when all are read
-    height, width = truth.catalog.sizes[image].tolist()
-    return (height, width) if height and width else None
+def _known_sizes(names: Sequence[str], truth: AnnotationTable) -> list[tuple[int, int] | None]:
+    """(height, width) of the images of these names in the ground truth; None where it is unknown."""
+    known = [(height, width) if height and width else None for height, width in truth.catalog.sizes.tolist()]
+    unknown = (1, 1)  # an image that the ground truth does not have is refused when all are read
+    return [known[image] if image >= 0 else unknown for image in known_images(names, truth.catalog).tolist()]
 
 
 def _regions(prediction: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any], float, bool]]:
