@@ -18,6 +18,7 @@ from metrics.plurals import plural
 _COCO_KEYS = ("images", "annotations", "categories")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
 _PARTS = re.compile("images?|img|labels?|annotations?|ann|jpegimages|labeltxt.*|obj_.*_data")
+_NO_ANNOTATIONS = re.compile("read_?me|licen[cs]e|requirements|notes?[.]")
 _KEY = re.compile(rb'"([^"\\]{1,40})"\s*:')
 _LONGEST = 120
 _MOST = 20
@@ -33,6 +34,12 @@ _OF_TOOLS = (
         "is an image of labels: add the polygons of Cityscapes, *_gtFine_polygons.json",
     ),
     ("**/*.tfrecord*", "is a TFRecord file, which is not read: export the data as COCO, Pascal VOC or YOLO"),
+    ("**/*.mat", "is a MATLAB file, which is not read: convert the annotations to COCO, Pascal VOC or YOLO"),
+    (
+        "**/*.parquet",
+        "is a table: give its path if it has a box in each row; images inside a table are not read: write them to files, with their "
+        "objects in metadata.jsonl (Hugging Face's imagefolder) or as COCO",
+    ),
 )
 """Files of tools and benchmarks that have no annotations, or none that are read, and what is read."""
 
@@ -124,6 +131,20 @@ def _unknown_file(path: Path) -> str:
                 return f"{name}: is a literal of Python, not JSON: write it with json.dump"
             keys = dict.fromkeys(key.decode("utf-8", "replace") for key in _KEY.findall(head))
             return f"{name}: is of no known layout; its first keys are {', '.join(keys)[:_LONGEST] or 'none'}"
+    return _unknown_text(path)
+
+
+def _unknown_text(path: Path) -> str:
+    """What the first text file that may hold annotations begins with, as a clause; empty if there is none."""
+    for pattern in ("*.txt", "*/*.txt", "*/*/*.txt"):
+        for file in visible_files(path, pattern)[:_MOST]:
+            if _NO_ANNOTATIONS.match(file.name.lower()):
+                continue
+            first = read_head(file, 4 * _LONGEST).decode("utf-8", "replace").partition("\n")[0].strip()
+            if first:
+                return (
+                    f"{file.relative_to(path)}: is of no known layout; its first line is {first[:_LONGEST]!r}"
+                )
     return ""
 
 

@@ -149,6 +149,8 @@ def test_fault_154_tasks_of_label_studio_without_annotation_are_refused(tmp_path
         ("det/det.txt", "has detections of MOT Challenge: the annotations are in gt/gt.txt"),
         ("ulm/ulm_000_gtFine_instanceIds.png", "add the polygons of Cityscapes, *_gtFine_polygons.json"),
         ("train.tfrecord-00000-of-00010", "is a TFRecord file, which is not read: export the data as COCO"),
+        ("digitStruct.mat", "is a MATLAB file, which is not read: convert the annotations to COCO"),
+        ("train-00000-of-00001.parquet", "images inside a table are not read: write them to files"),
     ],
 )
 def test_fault_165_files_of_tools_without_annotations_are_named(
@@ -159,6 +161,15 @@ def test_fault_165_files_of_tools_without_annotations_are_named(
     Picture("a").save(tmp_path / "images")
     assert expected in advice(tmp_path)
     assert advice(tmp_path).startswith(file)
+
+
+def test_fault_154_a_text_file_of_no_known_layout_is_named_with_its_first_line(tmp_path: Path) -> None:
+    Picture("a").save(tmp_path / "images")
+    (tmp_path / "README.txt").write_text("Faces of 2024\n")
+    assert advice(tmp_path) == "it has 1 image, but no annotations that are known"
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "label.txt").write_text("\n# a.png\n3 4 20 30 1.5\n")
+    assert advice(tmp_path).endswith("; labels/label.txt: is of no known layout; its first line is '# a.png'")
 
 
 @pytest.mark.parametrize("name", ["rsna_pneumonia", "kitti"])

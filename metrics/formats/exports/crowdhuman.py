@@ -29,7 +29,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             if line.strip():
                 where = f"{file}:{line_number}"
                 images.append(_image(parse_json(line, where), where, purpose, counts))
-    if counts:
+    if counts.total():
         text = f"{root}: {plural(counts['ignored'], 'person')} and {plural(counts['regions'], 'mask is', 'masks are')} ignored, as they say; fbox is the box"
         report(Note("ignored_regions", text, str(root), dict(counts)))
     return images

@@ -89,7 +89,7 @@ def _image(
 
 
 def _boxes(region: dict[str, Any], where: str, left_out: Counter[str]) -> Iterator[Box]:
-    """A box for each tag of a region: of its bounding box, or else around its points."""
+    """The box of a region, of its first tag: its bounding box, or else the one around its points; none without a tag or an area."""
     tags = list_in(region, "tags", where)
     if not all(isinstance(tag, str) and tag for tag in tags):
         raise InputError(f"{where}: tags: expected names of classes")
