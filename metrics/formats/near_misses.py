@@ -118,7 +118,17 @@ def _in_files(path: Path) -> str:
 
 def _unknown_file(path: Path) -> str:
     """What the first file that may hold annotations contains, as a clause; empty if there is none."""
-    for pattern in ("*.json", "*.jsonl", "*.csv", "*.tsv", "*.xls", "*.xlsx", "*/*.json", "*/*.csv"):
+    for pattern in (
+        "*.json",
+        "*.jsonl",
+        "*.csv",
+        "*.tsv",
+        "*.xls",
+        "*.xlsx",
+        "*/*.json",
+        "*/*.csv",
+        "*/*/*.json",
+    ):
         for file in visible_files(path, pattern)[:1]:
             name = file.relative_to(path)
             if file.suffix.lower() in (".tsv", ".xls", ".xlsx"):

@@ -211,8 +211,17 @@ def _corners(element: Element, where: str, pixels: Pixels) -> list[float]:
 
 
 def _outline(element: Element, where: str) -> list[tuple[float, float]]:
-    """The corners of a ``robndbox`` of roLabelImg (angle in radians), or a ``polygon`` of ``x1``, ``y1``, ... or of ``pt``."""
+    """The corners of a ``robndbox`` of roLabelImg (angle in radians) or DIOR-R, or a ``polygon`` of ``x1``, ``y1``, ... or of ``pt``."""
     rotated = element.find("robndbox")
+    if rotated is not None and rotated.find("x_left_top") is not None:
+        place = f"{where}: robndbox"
+        return [
+            (
+                _number(_text(rotated, f"x_{corner}", place), f"{where}: x_{corner}"),
+                _number(_text(rotated, f"y_{corner}", place), f"{where}: y_{corner}"),
+            )
+            for corner in ("left_top", "right_top", "right_bottom", "left_bottom")
+        ]
     if rotated is not None:
         cx, cy, w, h, angle = (
             _number(_text(rotated, tag, f"{where}: robndbox"), f"{where}: {tag}")

@@ -70,6 +70,12 @@ def rotated(x0: float, y0: float, x1: float, y1: float, angle: float) -> tuple[s
     return xml, [min(x), min(y), max(x), max(y)]
 
 
+DIOR_R = (
+    "<robndbox><x_left_top>20</x_left_top><y_left_top>12</y_left_top><x_right_top>44</x_right_top><y_right_top>20</y_right_top>"
+    "<x_right_bottom>39</x_right_bottom><y_right_bottom>38</y_right_bottom><x_left_bottom>15</x_left_bottom>"
+    "<y_left_bottom>30</y_left_bottom></robndbox>"
+)
+
 POLYGONS: list[Callable[[list[tuple[int, int]]], str]] = [
     lambda points: "".join(f"<x{k}>{x}</x{k}><y{k}>{y}</y{k}>" for k, (x, y) in enumerate(points, 1)),
     lambda points: "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in points),
@@ -84,6 +90,8 @@ def test_rotated_boxes_and_polygons_have_the_box_around_them(tmp_path: Path, pix
     for k, file in enumerate(files):
         if k < 3:
             xml, box = rotated(20, 15, 40, 30, k * 0.7)
+        elif k == 3:
+            xml, box = DIOR_R, [15.0, 12, 44, 38]
         else:
             points = [(10 + k, 8), (30, 12), (22, 40)]
             xml, box = f"<polygon>{POLYGONS[k % 2](points)}</polygon>", [10.0 + k, 8, 30, 40]
