@@ -1,8 +1,9 @@
-"""Nouns and verbs that agree with a number: ``1 image is``, ``2 images are``."""
+"""Counts in sentences: nouns and verbs that agree with a number (``1 image is``, ``2 images are``), and lists of counts."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 
 def plural(number: int, one: str, many: str = "") -> str:
@@ -20,6 +21,11 @@ def plural(number: int, one: str, many: str = "") -> str:
 def agree(number: float, one: str, many: str = "") -> str:
     """Return `one` for 1 and `many` for another number, without the number; see `plural`."""
     return one if number == 1 else many or _regular_plural(one)
+
+
+def counts_by_kind(counts: Mapping[str, int]) -> str:
+    """List counts in a form that suits every number and every name: ``line (1), point (1,200)``."""
+    return ", ".join(f"{kind} ({count:,})" for kind, count in sorted(counts.items()))
 
 
 def _regular_plural(noun: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metrics.plurals import agree, plural
+from metrics.plurals import agree, counts_by_kind, plural
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("metrics", "detectors", "reports", "bench")
@@ -179,6 +179,10 @@ def test_plural_writes_a_count(words: tuple[int, str], expected: str) -> None:
 
 def test_agree_chooses_by_the_number_alone() -> None:
     assert [agree(number, "is", "are") for number in (0, 1, 1.0, 1.5, 2)] == ["are", "is", "is", "are", "are"]
+
+
+def test_counts_by_kind_need_no_plural() -> None:
+    assert counts_by_kind({"points": 1, "lines of text": 1200}) == "lines of text (1,200), points (1)"
 
 
 def called(value: ast.expr) -> str:

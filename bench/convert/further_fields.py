@@ -14,6 +14,7 @@ from metrics.formats.untrusted import read_text
 from metrics.formats.yolo_description import read_description
 from metrics.formats.yolo_labels import find_labels
 from metrics.notes import Note
+from metrics.plurals import counts_by_kind
 
 _COCO = {
     "masks": SEGMENTATION,
@@ -42,8 +43,8 @@ def note_further_fields(format: str, files: Sequence[Path]) -> list[Note]:
     counts = count(files)
     if not counts:
         return []
-    listed = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
-    return [Note("lost_fields", f"{listed} are not written", format, dict(counts))]
+    text = f"fields that are not written: {counts_by_kind(counts)}"
+    return [Note("lost_fields", text, format, dict(counts))]
 
 
 def _count_coco(files: Sequence[Path]) -> Counter[str]:

@@ -37,9 +37,11 @@ def divide_fold(
     assert options.fold is not None
     count, images = int(units.max(initial=-1)) + 1, len(names)
     if count < max(options.folds, 3):
-        what = "groups of images" if count < images else "images"
+        what = (
+            plural(count, "group of images", "groups of images") if count < images else plural(count, "image")
+        )
         raise InputError(
-            f"data.folds={options.folds}: the data set has {count} {what}, too few for as many folds and for train and val"
+            f"data.folds={options.folds}: the data set has {what}, too few for this number of folds and for train and val"
         )
     positions = unit_positions(names, units, options.seed)
     fold = stratified_parts(truth, (1,) * options.folds, positions, units)

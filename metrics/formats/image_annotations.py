@@ -22,6 +22,7 @@ from metrics.formats.image_search import spellings, without_suffix
 from metrics.formats.plausibility import check_annotations, require_image_size
 from metrics.formats.purpose import folder_purpose, parse_purpose
 from metrics.notes import Note, report
+from metrics.plurals import counts_by_kind, plural
 from metrics.tables import AnnotationTable, Catalog
 
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
@@ -275,11 +276,19 @@ def file_purpose(file: Path, root: Path, files: Sequence[Path]) -> str | None:
     return parse_purpose(file.stem) or folder_purpose(folders)
 
 
-def report_left_out(counts: Counter[str], where: str, what: str) -> None:
-    """Report how many annotations of each kind are left out, if there are any."""
+def report_left_out(
+    counts: Counter[str], where: str, one: str = "entry is", many: str = "entries are"
+) -> None:
+    """Report how many annotations are left out, and of which kinds, if there are any.
+
+    Args:
+        counts: numbers by kind.
+        where: file or folder, for the message.
+        one: what a single one is and why, such as ``shape encloses no area and is``.
+        many: the same of several ones.
+    """
     if counts:
-        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-        text = f"{where}: {listed} {what}"
+        text = f"{where}: {plural(counts.total(), one, many)} left out: {counts_by_kind(counts)}"
         report(Note("left_out", text, where, {"annotations": counts.total()}))
 
 

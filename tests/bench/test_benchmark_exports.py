@@ -157,7 +157,7 @@ def test_groups_of_cityscapes_are_crowds_and_what_is_not_evaluated_is_a_region(t
     assert "no image of test has an object" in texts
     assert "1 group is a crowd region of its class (such as cargroup)" in texts
     assert "1 region that the benchmark does not evaluate" in texts
-    assert "1 deleted polygons, 1 out of roi, 1 road are no objects" in texts
+    assert "3 polygons are no objects and are left out: deleted (1), out of roi (1), road (1)" in texts
 
 
 def test_ignored_regions_and_groups_of_citypersons_are_regions_of_every_class(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_further_tags_and_frames_of_videos_of_vott_are_left_out(tmp_path: Path) 
     third["asset"]["type"] = 3
     write_json(file, document)
     with pytest.warns(
-        match=r"1 frames of videos, 1 further tags of regions \(the first one is the class\), 1 regions without a tag are left out"
+        match=r"3 entries are left out: frames of videos \(1\), regions without a tag \(1\), tags after the first of a region, which is its class \(1\)"
     ):
         table = read_truth(tmp_path)
     assert len(table.catalog.image_ids) == 23
@@ -234,8 +234,12 @@ def test_tasks_of_scale_ai_without_response_and_lines_are_left_out(tmp_path: Pat
     line = {"type": "line", "label": "cat", "vertices": [{"x": 1, "y": 1}, {"x": 9, "y": 1}]}
     tasks[1]["response"]["annotations"].append(line)
     write_json(file, {"docs": tasks})
-    with pytest.warns(match="1 line annotations, 1 tasks without response are left out"):
+    with pytest.warns(match=r"2 entries are left out: line annotations \(1\), tasks without response \(1\)"):
         assert len(read_truth(tmp_path).catalog.image_ids) == 23
+    tasks[0]["response"] = {"annotations": []}
+    write_json(file, {"docs": tasks})
+    with pytest.warns(match=r": 1 entry is left out: line annotations \(1\)$"):
+        read_truth(tmp_path)
     write_json(file, [{"task_id": "a", "params": {"attachment": "a.png"}}])
     with pytest.raises(InputError, match="no task has a response: export the tasks when they are completed"):
         read_truth(tmp_path)

@@ -171,7 +171,7 @@ def test_masks_keypoints_and_marks_are_counted(tmp_path: Path) -> None:
     for indent in (None, 2):
         (tmp_path / "gt.json").write_text(json.dumps({"annotations": annotations}, indent=indent))
         (note,) = note_further_fields("coco", [tmp_path / "gt.json"])
-        assert note.text == "1 attributes, 1 keypoints, 2 masks are not written"
+        assert note.text == "fields that are not written: attributes (1), keypoints (1), masks (2)"
         assert note.values == {"masks": 2, "keypoints": 1, "attributes": 1}
     xml = (
         "<annotation><object><name>a</name><pose>Left</pose><truncated>1</truncated></object><object><pose>Unspecified</pose>"

@@ -57,7 +57,7 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
         raise InputError(
             f"{path}: no task has predictions, so that these are annotations; export the tasks with the predictions of the model"
         )
-    report_left_out(left_out, str(path), "are left out")
+    report_left_out(left_out, str(path))
     if of_prediction:
         text = f"{path}: {plural(of_prediction, 'region has', 'regions have')} no score; that of their prediction is used"
         report(Note("scores_of_predictions", text, str(path), {"rows": of_prediction}))

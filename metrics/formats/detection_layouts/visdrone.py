@@ -30,8 +30,13 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
                 label = numbered_class(category, CLASSES, truth.catalog)
                 rows.add(file.stem, label, (x, y, w, h), score, place)
             else:
-                left_out[f"detections of category {category}"] += 1
-    report_left_out(left_out, str(path), "(ignored regions and others) are left out")
+                left_out[f"category {category}"] += 1
+    report_left_out(
+        left_out,
+        str(path),
+        "detection is of a category that is no object and is",
+        "detections are of categories that are no objects and are",
+    )
     return rows
 
 

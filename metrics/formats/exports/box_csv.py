@@ -133,7 +133,7 @@ def _box(
 
 EXPORT = Export(
     name="box_csv",
-    summary="a CSV table with columns of an image, a class and a box under usual names",
+    summary="a CSV table with columns for image, class and box under common names",
     source="docs/formats.md",
     looks_for="a CSV file with columns such as image, label, xmin, ymin, xmax, ymax",
     files=_files,

@@ -72,7 +72,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     if counts["regions"]:
         text = f"{root}: {plural(counts['regions'], 'region')} that the benchmark does not evaluate {agree(counts['regions'], 'is', 'are')} ignored for every class"
         report(Note("ignored_regions", text, str(root), {"regions": counts["regions"]}))
-    report_left_out(left_out, str(root), "are no objects and are left out")
+    report_left_out(left_out, str(root), "polygon is no object and is", "polygons are no objects and are")
     return images
 
 
@@ -114,7 +114,7 @@ def _box(each: dict[str, Any], where: str, counts: Counter[str], left_out: Count
     if not isinstance(label, str) or not label:
         raise InputError(f"{where}: has no label")
     if each.get("deleted"):
-        left_out["deleted polygons"] += 1
+        left_out["deleted"] += 1
         return None
     of_persons = "bbox" in each
     if not of_persons and label in _STUFF:
@@ -122,7 +122,7 @@ def _box(each: dict[str, Any], where: str, counts: Counter[str], left_out: Count
         return None
     corners = _bbox(each, where) if of_persons else _around(each, where)
     if corners is None:
-        left_out["polygons without an area"] += 1
+        left_out["without an area"] += 1
         return None
     single = label.removesuffix(_GROUP) if not of_persons else label
     region = single in _WITHOUT_EVALUATION or (of_persons and label in _REGIONS_OF_PERSONS)

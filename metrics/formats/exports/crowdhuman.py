@@ -59,7 +59,7 @@ def _image(row: Any, where: str, purpose: str | None, counts: Counter[str]) -> I
 
 EXPORT = Export(
     name="crowdhuman",
-    summary="CrowdHuman: a JSON object per line and image",
+    summary="CrowdHuman: a JSON object per image, one a line",
     source="Shao et al. 2018, arXiv:1805.00123",
     looks_for="a file .odgt",
     files=_files,

@@ -47,7 +47,12 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     top = root if root.is_dir() else root.parent
     left_out: Counter[str] = Counter()
     images = [_image(file, top, left_out) for file in files]
-    report_left_out(left_out, str(root), "annotations are no boxes or polygons, and are left out")
+    report_left_out(
+        left_out,
+        str(root),
+        "annotation is no box or polygon and is",
+        "annotations are no boxes or polygons and are",
+    )
     return without_partial_purposes(images)
 
 
@@ -88,7 +93,7 @@ def _box(each: dict[str, Any], where: str, left_out: Counter[str]) -> Box | None
     points = list_in(polygon, "path", where) or [point for ring in rings for point in ring]
     if len(points) < 3 or not all(isinstance(point, dict) for point in points):
         kinds = [key for key in each if key in ("tag", "line", "keypoint", "skeleton", "ellipse", "cuboid")]
-        left_out[kinds[0] if kinds else "annotation without box"] += 1
+        left_out[kinds[0] if kinds else "without box"] += 1
         return None
     return Box(
         label, bounding_corners([(number(p.get("x"), where), number(p.get("y"), where)) for p in points])

@@ -52,7 +52,12 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         images += [
             _image(item, f"{file}: items[{k}]", names, purpose, left_out) for k, item in enumerate(items)
         ]
-    report_left_out(left_out, str(root), "annotations enclose no area that is read, and are left out")
+    report_left_out(
+        left_out,
+        str(root),
+        "annotation is of a type that is not read and is",
+        "annotations are of types that are not read and are",
+    )
     return images
 
 
@@ -107,7 +112,7 @@ def _corners(each: dict[str, Any], kind: str, place: str) -> Corners | None:
 
 EXPORT = Export(
     name="datumaro",
-    summary="Datumaro's JSON, also of CVAT",
+    summary="Datumaro's JSON, also from CVAT",
     source="openvinotoolkit.github.io/datumaro",
     looks_for="a JSON file with categories and items in annotations/",
     files=_files,

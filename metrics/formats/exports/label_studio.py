@@ -68,7 +68,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         raise InputError(
             f"{root}: no task has an annotation that was submitted; predictions are not ground truth"
         )
-    report_left_out(left_out, str(root), "are left out")
+    report_left_out(left_out, str(root))
     return images
 
 
@@ -100,7 +100,7 @@ def _regions(task: dict[str, Any], where: str, left_out: Counter[str]) -> list[d
         left_out["tasks without annotation"] += 1
         return None
     if len(finished) > 1:
-        left_out["further annotations of a task (the first one is used)"] += len(finished) - 1
+        left_out["annotations after the first of a task, which is used"] += len(finished) - 1
     return [region for region in list_in(finished[0], "result", where) if isinstance(region, dict)]
 
 

@@ -34,14 +34,14 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         for place, row in named_rows(file, sorted(_COLUMNS)):
             task = {name: _value(value, f"{place}: {name}") for name, value in row.items()}
             if (file, row["id"]) in images:
-                left_out["further annotations of a task (the first one is used)"] += 1
+                left_out["annotations after the first of a task, which is used"] += 1
                 continue
             image = read_task(task, place, left_out, purpose)
             if image is not None:
                 images[file, row["id"]] = image
     if not images:
         raise InputError(f"{root}: has no rows; export the project again as CSV")
-    report_left_out(left_out, str(root), "are left out")
+    report_left_out(left_out, str(root))
     return list(images.values())
 
 

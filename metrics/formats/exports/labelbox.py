@@ -43,7 +43,9 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         for file in files
         for where, row in _rows(file)
     ]
-    report_left_out(left_out, str(root), "objects are no boxes or polygons, and are left out")
+    report_left_out(
+        left_out, str(root), "object is no box or polygon and is", "objects are no boxes or polygons and are"
+    )
     return without_partial_purposes(images)
 
 
@@ -90,7 +92,7 @@ def _box(each: dict[str, Any], where: str, left_out: Counter[str]) -> Box | None
         return Box(label, (x, y, x + w, y + h))
     points = [point for point in list_in(each, "polygon", where) if isinstance(point, dict)]
     if len(points) < 3:
-        left_out[str(each.get("annotation_kind") or "object without box")[:40]] += 1
+        left_out[str(each.get("annotation_kind") or "without box")[:40]] += 1
         return None
     return Box(
         label, bounding_corners([(number(p.get("x"), where), number(p.get("y"), where)) for p in points])

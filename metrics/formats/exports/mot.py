@@ -58,7 +58,12 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             "benchmark ignores their detections"
         )
         report(Note("ignored_regions", text, str(root), {"regions": counts["ignored"]}))
-    report_left_out(left_out, str(root), "are not to be considered and are left out")
+    report_left_out(
+        left_out,
+        str(root),
+        "object is not to be considered (flag 0) and is",
+        "objects are not to be considered (flag 0) and are",
+    )
     if counts["classes"]:
         text = f"{root}: classes have the names of MOT Challenge; write the names of other classes, one a line, into gt/labels.txt"
         report(Note("made_names", text, str(root)))

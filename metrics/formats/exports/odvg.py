@@ -46,7 +46,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         for file in files
         for where, row in read_json_lines(file)
     ]
-    report_left_out(left_out, str(root), "have no area and are left out")
+    report_left_out(left_out, str(root))
     if counts["phrases"]:
         text = f"{root}: {plural(counts['phrases'], 'region has', 'regions have')} phrases of a caption, which are read as names of classes"
         report(Note("made_names", text, str(root), dict(counts)))
@@ -84,7 +84,7 @@ def _phrases(row: dict[str, Any], where: str, left_out: Counter[str]) -> Iterato
             raise InputError(f"{place}: has no phrase")
         written = list_in(each, "bbox", place)
         if not written:
-            left_out["regions"] += 1
+            left_out["regions without an area"] += 1
         for box in written if written and isinstance(written[0], list) else [written] * bool(written):
             yield Box(phrase, _corners(box, place))
 

@@ -45,7 +45,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     ]
     if not images:
         raise InputError(f"{root}: no task has a response: export the tasks when they are completed")
-    report_left_out(left_out, str(root), "are left out")
+    report_left_out(left_out, str(root))
     return images
 
 

@@ -44,7 +44,12 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         for file in files
         for name, document, where in _items(file)
     ]
-    report_left_out(left_out, str(root), "instances are no boxes or polygons, and are left out")
+    report_left_out(
+        left_out,
+        str(root),
+        "instance is no box or polygon and is",
+        "instances are no boxes or polygons and are",
+    )
     return without_partial_purposes(images)
 
 

@@ -44,7 +44,12 @@ def _files(path: Path) -> list[Path]:
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     left_out: Counter[str] = Counter()
     images = [_image(file, root, left_out) for file in files]
-    report_left_out(left_out, str(root), "figures enclose no area that is read, and are left out")
+    report_left_out(
+        left_out,
+        str(root),
+        "figure is of a type that is not read or encloses no area, and is",
+        "figures are of types that are not read or enclose no area, and are",
+    )
     purposes = {image.purpose for image in images}
     return images if None not in purposes else [_without_purpose(image) for image in images]
 

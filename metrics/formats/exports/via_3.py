@@ -86,7 +86,7 @@ def _entries(document: dict[str, Any], file: Path) -> list[Entry]:
                 },
             }
         )
-    report_left_out(left_out, where, "are left out")
+    report_left_out(left_out, where)
     return [(f"{where}: {name[:60]}", {"filename": name, "regions": of}) for name, of in regions.items()]
 
 

@@ -45,7 +45,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             image = _image(entry, where, folder, file_purpose(file, top, files), left_out)
             if image is not None:
                 images[where] = image
-    report_left_out(left_out, str(root), "are left out")
+    report_left_out(left_out, str(root))
     return list(images.values())
 
 
@@ -96,7 +96,7 @@ def _boxes(region: dict[str, Any], where: str, left_out: Counter[str]) -> Iterat
     if not tags:
         left_out["regions without a tag"] += 1
     if len(tags) > 1:
-        left_out["further tags of regions (the first one is the class)"] += len(tags) - 1
+        left_out["tags after the first of a region, which is its class"] += len(tags) - 1
     box = object_in(region, "boundingBox", where)
     if box:
         x, y, w, h = (number(box.get(key), f"{where}: {key}") for key in ("left", "top", "width", "height"))
