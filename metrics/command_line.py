@@ -22,6 +22,7 @@ from metrics.formats.discovery import KNOWN, KNOWN_DETECTIONS
 from metrics.formats.identity import ImageIdMeaning, parse_class_map
 from metrics.limits import MeasureLimit, parse_limit
 from metrics.notes import report
+from metrics.plurals import agree
 from metrics.registry import did_you_mean
 from metrics.standard_streams import printed_warnings, run_to_end
 
@@ -162,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         "--image-ids",
         choices=get_args(ImageIdMeaning),
         default="ids",
-        help="what whole numbers in image_id of the detections are: ids of the ground truth (default), or the numbers in the "
+        help="meaning of whole numbers in image_id of the detections: ids of the ground truth (default), or the numbers in the "
         "names of the image files",
     )
     parser.add_argument(
@@ -199,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--masks",
         action="store_true",
-        help="TRUTH and DETECTIONS are folders of label maps (PNG, matched by name): IoU, Dice, accuracy of pixels",
+        help="TRUTH and DETECTIONS are folders of label maps (PNG, matched by name): IoU, Dice, pixel accuracy",
     )
     parser.add_argument(
         "--ignore",
@@ -315,7 +316,9 @@ def _run_masks(options: argparse.Namespace) -> int:
     )
     given = [_option(name) for name in others if getattr(options, name)]
     if given:
-        raise InputError(f"--masks: {', '.join(given)} is for boxes; leave it out")
+        raise InputError(
+            f"--masks: {', '.join(given)} {agree(len(given), 'is for boxes; leave it out', 'are for boxes; leave them out')}"
+        )
     limits = [
         parse_limit(text, unit="value", minimum=-math.inf, option="--fail-below")
         for text in options.fail_below

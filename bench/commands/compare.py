@@ -52,8 +52,8 @@ def command(
         typer.Option(
             "--fail-on-regression",
             metavar=f"MEASURE=POINTS{SEVERAL}",
-            help="Exit with code 5 if a model is worse than the baseline by more than this many percentage points, over "
-            "its whole confidence interval: ap=0.5 allows AP to drop from 34.1 to 33.6, ap:car=2 is for one class.",
+            help="Exit with code 5 if a model is worse than the baseline by more than this many percentage points "
+            "throughout the 95% confidence interval: ap=0.5 allows AP to drop from 34.1 to 33.6; ap:car=2 is for one class.",
             show_default=False,
         ),
     ] = None,
@@ -98,7 +98,7 @@ def command(
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Compare finished runs: writes report.html and all of its numbers as CSV.
+    """Compare finished runs, and write report.html and all of its numbers as CSV.
 
     All runs of a data set must be evaluated on the same images and objects; runs of several data sets get a page each, and one with
     the ranks of the models over all of them. With --fail-on-regression, the exit code is 5 if a model

@@ -39,7 +39,7 @@ def command(
         str | None,
         typer.Option(
             metavar="TYPE",
-            help="Numbers of the quantised operators: int8, which is done without another option.",
+            help="Number type of the quantised operators: int8, the default if no other method is given.",
             show_default=False,
         ),
     ] = None,
@@ -47,7 +47,7 @@ def command(
         str,
         typer.Option(
             metavar="NAME",
-            help="Program that the quantised file is made for: onnxruntime, or openvino by NNCF, which chooses the operators itself.",
+            help="Runtime that the quantised file is made for: onnxruntime, or openvino, for which NNCF quantises and chooses the operators itself.",
         ),
     ] = "onnxruntime",
     prune: Annotated[
@@ -66,7 +66,7 @@ def command(
             metavar="SHARE",
             min=0,
             max=1,
-            help="Set this share of the weights to zero, then train the others; as many operations as before.",
+            help="Set this share of the weights to zero, then train the others; the number of operations stays the same.",
             show_default=False,
         ),
     ] = None,
@@ -75,8 +75,8 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="Passes over the training images after --prune or --sparsity, also in each trial of --search; those of the run "
-            "by default.",
+            help="Passes over the training images after --prune or --sparsity, also in each trial of --search; by default as many "
+            "as in the run.",
             show_default=False,
         ),
     ] = None,
@@ -85,8 +85,8 @@ def command(
         typer.Option(
             metavar="N",
             min=1,
-            help="Train so many epochs before, at a tenth of the run's learning rate: with --quantize with the rounding of 8-bit "
-            "integers; alone without compression, for comparison.",
+            help="Epochs of further training at a tenth of the run's learning rate: with --quantize, before it and with the rounding "
+            "of 8-bit integers; alone, without compression, for comparison.",
             show_default=False,
         ),
     ] = None,
@@ -95,8 +95,8 @@ def command(
         typer.Option(
             metavar="N",
             min=2,
-            help="Search for the share of pruned channels and the quantised operators in so many trials, by AP and --cost on "
-            "validation images.",
+            help="Number of trials in which the share of pruned channels and the quantised operators are chosen, by AP on validation "
+            "images and --cost.",
             show_default=False,
         ),
     ] = None,
@@ -116,7 +116,7 @@ def command(
         typer.Option(
             metavar="SHARE",
             min=0,
-            help="Consider candidates that are slower than the fastest by at most this share.",
+            help="Consider candidates whose latency (size, with --cost size) exceeds the lowest one by at most this share.",
         ),
     ] = 0.1,
     max_drop: Annotated[
@@ -125,7 +125,7 @@ def command(
             metavar="AP",
             min=0,
             max=1,
-            help="Leave out candidates that lose more AP on validation images, if there are others.",
+            help="Leave out candidates whose AP on validation images is lower than the original's by more than this, unless all are.",
         ),
     ] = 0.02,
     exports: Annotated[
@@ -146,7 +146,7 @@ def command(
     --quantize measures ranges on training images and chooses the operators on validation images; the exported network and the
     quantised file become runs of their own. --prune and --sparsity train the compressed network further, as a run of its own,
     which can be quantised or exported next. All are for use with `compare` and `profile`. --finetune alone trains the run
-    without compression: what --quantize --finetune gains by its training alone.
+    without compression, which shows how much --quantize --finetune gains by the training alone.
     """
     from bench.commands.compression_table import show_candidates, show_search
     from bench.commands.results_table import results_json, show_results

@@ -51,7 +51,7 @@ def command(
         typer.Option(
             "--to",
             metavar="coco|voc|yolo",
-            help="Write the data set in this format, with its images and splits; only what is read is checked.",
+            help="Write the data set in this format, with its images and splits, without the full check.",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +73,7 @@ def command(
         Literal["kept", "made"],
         typer.Option(
             metavar="kept|made",
-            help="Splits that --to and --fix write: those of the data set, or those of runs, where missing ones are made.",
+            help="Splits that --to and --fix write: those of the data set as they are, or those that runs use, with missing ones made.",
         ),
     ] = "kept",
     variant: Annotated[
@@ -101,7 +101,7 @@ def command(
         Path | None,
         typer.Option(
             metavar="FOLDER|FILE",
-            help="Write a page with plots and images with their boxes, which needs no network.",
+            help="Write a page with plots and images with their boxes; it works offline.",
             show_default=False,
         ),
     ] = None,

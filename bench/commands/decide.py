@@ -49,13 +49,13 @@ def command(
     config: options.ConfigFile = None,
     set_: options.Sets = None,
     measure: Annotated[
-        str, typer.Option(metavar="NAME", help="Deciding measure, of which higher values are better.")
+        str, typer.Option(metavar="NAME", help="Measure that decides; higher values must be better.")
     ] = "ap",
     limit: Annotated[
         list[str] | None,
         typer.Option(
             metavar=f"NAME=N{SEVERAL}",
-            help="Leave models out that exceed a limit: latency_ms, parameters or weights_mb.",
+            help="Leave out models that exceed a limit on latency_ms, parameters or weights_mb.",
             show_default=False,
         ),
     ] = None,
@@ -65,7 +65,14 @@ def command(
             "--default-priors", metavar=FLAG, help="Do not fit anchor priors to the training boxes."
         ),
     ] = False,
-    epochs: options.Epochs = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Maximum number of passes over the training images; by default four times that of the settings.",
+            show_default=False,
+        ),
+    ] = None,
     seed: options.Seed = None,
     device: options.Device = None,
     workers: options.Workers = None,
@@ -81,8 +88,9 @@ def command(
 
     Checks the data, fits anchor priors, trains models with two seeds each, longer and with more seeds as long as there is time,
     eliminates those that are worse on validation images, tunes the post-processing of the others, and looks at the test images once.
-    The error rate of all eliminations together is 5%. Without --variant and --preset, all variants take part. The same command continues
-    after an interruption, and a larger --minutes continues a finished decision.
+    The error rate of all eliminations together is 5%. Without --variant and --preset, all variants take part except localizer,
+    sliding_window and those that need masks. The same command continues after an interruption, and a larger --minutes continues a
+    finished decision.
     """
     from bench.callbacks import find_callbacks
     from bench.commands.decision_table import show_decision

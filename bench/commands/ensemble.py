@@ -42,7 +42,7 @@ def command(
         list[float] | None,
         typer.Option(
             metavar="NUMBER ...",
-            help="Weight of each run, in their order; only the ratios matter. By default all are equal.",
+            help="Weights of the runs, in the same order; only the ratios matter. By default all are equal.",
             show_default=False,
         ),
     ] = None,
@@ -50,7 +50,7 @@ def command(
         list[Path] | None,
         typer.Option(
             metavar="RUN ...",
-            help="Choose the weights by AP on validation images: a run for each run, in their order, evaluated on the validation "
+            help="Choose the weights by AP on validation images: for each run, in the same order, its run on the validation "
             "images (`reevaluate RUN --set evaluate.split=val`).",
             show_default=False,
         ),
@@ -59,7 +59,7 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Name in tables; by default 'ensemble' and the variants.",
+            help="Name in tables; by default 'ensemble' followed by the variants.",
             show_default=False,
         ),
     ] = None,

@@ -66,7 +66,7 @@ def command(
         Literal["ids", "file-names"],
         typer.Option(
             metavar="MEANING",
-            help="What whole numbers in image_id of the detections are: ids of the ground truth (ids), or the numbers in the "
+            help="Meaning of whole numbers in image_id of the detections: ids of the ground truth (ids), or the numbers in the "
             "names of image files (file-names).",
         ),
     ] = "ids",
@@ -91,7 +91,7 @@ def command(
 ) -> None:
     """Evaluate detections of another program: COCO's twelve numbers, and a run that `compare` accepts.
 
-    With a protocol its numbers are printed and stored; the page and `compare` use COCO's rules for all runs.
+    With --protocol, the numbers of the benchmark are printed and stored; the page and `compare` use COCO's rules for all runs.
 
     The exit code is 1 if --verify finds a difference.
     """

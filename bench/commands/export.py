@@ -37,7 +37,7 @@ def command(
         typer.Option(
             "--nms",
             metavar=FLAG,
-            help="Put NMS into the file; otherwise it has all scores and boxes before NMS.",
+            help="Put NMS into the file; otherwise it outputs all scores and boxes before NMS.",
         ),
     ] = False,
     any_size: Annotated[
@@ -54,7 +54,7 @@ def command(
 ) -> None:
     """Export a finished run's detector to an ONNX file, and check it against the network.
 
-    The batch size is free. Classes, input size, resizing, NMS settings and the run's name are stored in the file.
+    The file accepts any batch size. Classes, input size, resizing, NMS settings and the run's name are stored in the file.
     `bench run --variant onnx/FILE` evaluates and `bench profile` times it.
     """
     from bench.export.onnx_run import export_run

@@ -29,7 +29,7 @@ def command(
     lowest: Annotated[float, typer.Option(metavar="X", help="First learning rate.")] = 1e-6,
     highest: Annotated[
         float,
-        typer.Option(metavar="X", help="Last learning rate; the test ends before if the loss diverges."),
+        typer.Option(metavar="X", help="Last learning rate; the test ends earlier if the loss diverges."),
     ] = 10.0,
     steps: Annotated[int, typer.Option(metavar="N", help="Steps, each with one batch.")] = 100,
     seed: options.Seed = None,

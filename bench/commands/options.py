@@ -36,7 +36,7 @@ Variants = Annotated[
     typer.Option(
         "--variant",
         metavar=f"NAME{SEVERAL}",
-        help="Detectors to use, see `bench list`. Not needed if a preset or file names one.",
+        help="Detectors to use; see `bench list`. Not needed if a preset or file names one.",
         autocompletion=_variant_names,
         show_default=False,
     ),
@@ -59,7 +59,7 @@ Preset = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Bundled settings, see `bench list presets`; most name their variant.",
+        help="Bundled settings (see `bench list presets`); most name their variant.",
         autocompletion=_preset_names,
         show_default=False,
     ),
@@ -69,7 +69,7 @@ Presets = Annotated[
     typer.Option(
         "--preset",
         metavar=f"NAME{SEVERAL}",
-        help="Bundled settings, see `bench list presets`; most name their variant.",
+        help="Bundled settings (see `bench list presets`); most name their variant.",
         autocompletion=_preset_names,
         show_default=False,
     ),
@@ -96,7 +96,7 @@ BudgetOption = Annotated[
     typer.Option(
         "--budget",
         metavar="UNIT=N",
-        help="End each training by the same budget and not by a number of epochs: minutes=10, images=20000 or flops=2e15.",
+        help="End each training when this budget is spent, not after a number of epochs: minutes=10, images=20000 or flops=2e15.",
         show_default=False,
     ),
 ]
@@ -130,7 +130,7 @@ Callbacks = Annotated[
     typer.Option(
         "--callback",
         metavar=f"NAME{SEVERAL}",
-        help="Tell these of the progress: tensorboard, or callbacks of other packages, see `bench list callbacks`.",
+        help="Callbacks that follow the progress: tensorboard, or those of other packages; see `bench list callbacks`.",
         autocompletion=_callback_names,
         show_default=False,
     ),

@@ -45,7 +45,7 @@ def command(
         typer.Option(
             "--batch",
             metavar=f"N{SEVERAL}",
-            help="Batch sizes, 1 is always included; 1 2 4 8 by default.",
+            help="Batch sizes, 1 2 4 8 by default; 1 is always included.",
             show_default=False,
         ),
     ] = None,
@@ -62,7 +62,7 @@ def command(
         float,
         typer.Option(
             metavar="S",
-            help="Seconds for single images of each model; every other batch size gets a quarter of it.",
+            help="Seconds for which each model is timed on single images; every other batch size gets a quarter of that.",
         ),
     ] = 30.0,
     device: options.Device = None,

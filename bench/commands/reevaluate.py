@@ -1,4 +1,4 @@
-"""``bench reevaluate``: evaluate finished runs again, with other settings of prediction."""
+"""``bench reevaluate``: evaluate finished runs again, with other prediction settings."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def command(
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Evaluate finished runs again with their weights and other settings of prediction, without training.
+    """Evaluate finished runs again with their weights and other prediction settings, without training.
 
-    Each becomes a run of its own, with the seed and the training time of the first, for use with `compare` and `profile`.
-    Settings of prediction are nms.*, candidates.*, evaluate.* and those of a variant that do not affect training.
+    Each becomes a run of its own, with the seed and the training time of the original, for use with `compare` and `profile`.
+    Prediction settings are nms.*, candidates.*, evaluate.* and those of a variant that do not affect training.
     """
     from bench.commands.results_table import results_json, show_results
     from bench.process.json_value import print_json

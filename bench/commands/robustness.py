@@ -59,8 +59,8 @@ def command(
         typer.Option(
             "--shifts",
             metavar=f"NAME{SEVERAL}",
-            help="size: objects half to twice as large; brightness: images a quarter to twice as bright; both by default, "
-            "but only those corruptions or shifts that are given.",
+            help="size: objects half to twice as large; brightness: images a quarter to twice as bright. Both by default; "
+            "--corruptions without --shifts measures no shifts, and --shifts alone no corruptions.",
             show_default=False,
         ),
     ] = None,
@@ -79,8 +79,8 @@ def command(
     """Evaluate finished runs on corrupted and shifted test images.
 
     Corruptions are noise, blur, weather and digital changes at five severities; shifts change the size of objects and the
-    brightness. Each is measured once, and an interrupted measurement continues. Writes robustness.json into
-    each run's folder, which `compare` includes in its report.
+    brightness. Each is measured once, and the same command continues an interrupted measurement. Writes
+    robustness.json into each run's folder; `compare` includes it in its report.
     """
     from bench.data.corruptions.corrupted import CORRUPTIONS, SEVERITIES
     from bench.data.shifts import SHIFTS

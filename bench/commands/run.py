@@ -63,7 +63,7 @@ def command(
         typer.Option(
             "--train-sizes",
             metavar=f"N|all{SEVERAL}",
-            help="Learning curves: train on so many images each, of which smaller sets are parts of larger ones.",
+            help="Learning curves: train each model on each of these numbers of images; smaller sets are subsets of larger ones.",
             show_default=False,
         ),
     ] = None,
@@ -86,7 +86,7 @@ def command(
         typer.Option(
             "--no-page",
             metavar=FLAG,
-            help="Write no report.html, which takes seconds; bench compare can write it later.",
+            help="Do not write report.html, which takes some seconds; `bench compare` can write it later.",
         ),
     ] = False,
     dry_run: Annotated[
@@ -94,7 +94,7 @@ def command(
         typer.Option(
             "--dry-run",
             metavar=FLAG,
-            help="Print which runs are finished, how long the others take by a few timed steps, and the disk space; write nothing.",
+            help="Print which runs are finished, the time that the others will take (estimated from a few timed steps) and the disk space; write nothing.",
         ),
     ] = False,
     show_config: Annotated[

@@ -40,7 +40,7 @@ def command(
         ),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", metavar=FLAG, help="Do not ask, with --clean; needed with --json.")
+        bool, typer.Option("--yes", metavar=FLAG, help="With --clean: do not ask; required with --json.")
     ] = False,
     json: options.Json = False,
     strict: options.Strict = False,

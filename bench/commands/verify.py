@@ -53,7 +53,7 @@ def command(
     """Verify finished runs: files, settings, evaluation, data and versions are as recorded.
 
     Evaluates the saved detections again, and hashes files, data and weights. Exit code 5 if anything has changed.
-    Other versions or another processor explain differences and are no change.
+    Differences that other versions or another processor explain do not count as changes.
     """
     from bench.process.json_value import print_json
     from bench.process.progress import Progress

@@ -18,5 +18,5 @@ def coco_values(matches: Matches) -> list[Value]:
 
 @protocol("coco", coco_values, COCO_THRESHOLDS, "pycocotools 2.0.11, COCOeval", any_iou=True)
 def match_as_coco(truth: AnnotationTable, detections: DetectionTable, iou_thresholds: Thresholds) -> Matches:
-    """COCO's AP and AR; verdicts of federated annotations, groups and difficulties are not read."""
+    """COCO's AP and AR, without rules for federated annotations, groups and difficulties."""
     return match(truth, detections, MatchRule(iou_thresholds=iou_thresholds))

@@ -52,7 +52,7 @@ def lacks_verified_classes(truth: AnnotationTable) -> str:
     lacks=lacks_verified_classes,
 )
 def match_as_lvis(truth: AnnotationTable, detections: DetectionTable, iou_thresholds: Thresholds) -> Matches:
-    """LVIS's AP and AR, also of rare, common and frequent classes, for federated annotations.
+    """LVIS's AP and AR for federated annotations, also for rare, common and frequent classes.
 
     The 300 highest-scoring detections of an image count, over all classes. On an image, a class is evaluated only if it has
     objects there or is among its ``neg_category_ids``; other detections are left out, because nobody looked for their class.

@@ -19,5 +19,5 @@ from metrics.tables import AnnotationTable, DetectionTable
 def match_as_voc2012(
     truth: AnnotationTable, detections: DetectionTable, iou_thresholds: Thresholds
 ) -> Matches:
-    """Pascal VOC's AP under the whole curve, as its development kit computes it from 2010 on; matching is that of 2007."""
+    """Pascal VOC's AP under the whole curve, as its development kit computes it from 2010 on, with the matching of 2007."""
     return match_as_voc(truth, detections, iou_thresholds)

@@ -40,7 +40,7 @@ def test_sizes_are_multiples_within_the_range(size, spread):
     assert sides == expected or (not expected and len(sides) == 1)
 
 
-def test_sizes_are_equally_likely_and_drawn_anew_for_each_batch_and_epoch():
+def test_sizes_are_equally_likely_and_drawn_for_each_batch_and_epoch():
     sizes = sizes_around((96, 96), 0.7)
     drawn = [[draw_size(sizes, 5, epoch, batch) for batch in range(100)] for epoch in range(10)]
     counts = Counter(size for epoch in drawn for size in epoch)

@@ -177,7 +177,7 @@ def test_fault_111_a_damaged_file_and_wrong_options_are_errors_of_one_line(
     for options, message in (
         (["--masks", "--ignore", "1", "--classes", "a,b,c"], "--ignore 1: is the label of class 'b'"),
         (["--masks", "--ignore", "x"], "--ignore x: expected a label such as 255, or none"),
-        (["--masks", "--iou", "0.5", "--verify"], "--masks: --iou, --verify is for boxes; leave it out"),
+        (["--masks", "--iou", "0.5", "--verify"], "--masks: --iou, --verify are for boxes; leave them out"),
         (["--ignore", "3"], "--ignore: is for label maps; give --masks, too"),
         (["--masks", "--fail-below", "mio=0.5"], "--fail-below: no measure 'mio'; did you mean 'miou'"),
     ):
