@@ -25,7 +25,7 @@ class ComponentsConfig(Config):
     connectivity: Annotated[Literal[4, 8], Choice(4, 8)] = 8
     """Neighbours of a pixel: 4, left, right, above and below; 8, the diagonal ones too."""
     min_area: Annotated[int, Field(ge=1), Range(1, 100, log=True)] = 16
-    """Smallest number of pixels of a component, in pixels of the network's input; smaller ones are no detections."""
+    """Smallest number of pixels of a component, in pixels of the network's input; smaller ones are not detections."""
 
 
 class Components(NamedTuple):

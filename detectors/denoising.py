@@ -15,13 +15,13 @@ from metrics.boxes import convert
 
 
 class DenoisingConfig(Config):
-    """Denoising queries, which only training has."""
+    """Denoising queries, which are used only in training."""
 
     groups: Annotated[int, Field(ge=0), Choice(0, 1, 3)] = 3
-    """Times that each object of an image occurs, with noise of its own; 0: no denoising."""
+    """Number of groups of queries, each with two noisy boxes per object (see `box_noise`); 0: no denoising."""
     box_noise: Annotated[float, Field(ge=0, le=2), Range(0.2, 1)] = 1.0
-    """Largest shift of a side, in halves of the width or height. A query that is shifted by less than this is to find the
-    object; another one, shifted by up to twice as much, is to find nothing (Zhang et al. 2022, section 3.3)."""
+    """Largest shift of a side, in halves of the width or height. A query that is shifted by less than this learns to find
+    the object; another one, shifted by one to two times as much, learns to find nothing (Zhang et al. 2022, section 3.3)."""
     label_noise: Annotated[float, Field(ge=0, le=1), Range(0.0, 0.5)] = 0.25
     """Probability that the label of a query is drawn at random."""
 

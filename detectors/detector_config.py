@@ -18,7 +18,7 @@ class DetectorConfig(Config):
     """Settings of all detectors."""
 
     weights: str | None = None
-    """Weights of the whole detector: a file, ours or torchvision's, or torchvision's name for them, such as
+    """Weights of the whole detector: a file of this program or of torchvision, or torchvision's name for them, such as
     `SSD300_VGG16_Weights.COCO_V1`; none: random weights, except for `backbone.weights`."""
     backbone: BackboneConfig = BackboneConfig()
     candidates: CandidatesConfig = CandidatesConfig()

@@ -39,11 +39,11 @@ class LocalizerConfig(DetectorConfig):
     hidden: Annotated[int, Field(ge=8), Choice(64, 128, 256)] = 128
     """Width of the hidden layer of the class head and of the box head."""
     box_format: Annotated[BoxFormat, Choice("xyxy", "cxcywh")] = "xyxy"
-    """Coordinates that the box head predicts, in parts of the image: the corners, or centre and size."""
+    """Coordinates that the box head predicts, as fractions of the image's sides: the corners, or centre and size."""
     box_loss: Annotated[LocalizerLoss, Choice("mse", "smooth_l1", "giou")] = "mse"
     """Box regression loss: `mse`, the mean squared error of the four coordinates; `smooth_l1`, summed over them; `giou`."""
     beta: Annotated[float, Field(gt=0), Range(0.01, 0.2, log=True)] = 0.05
-    """smooth_l1: difference, in parts of the image, above which the loss is linear."""
+    """smooth_l1: difference, as a fraction of the image's sides, above which the loss is linear."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Range(0, 0.1)] = 0.0
     """Part of the target of the class loss that is spread evenly over background and all classes."""
     alpha: Annotated[float, Field(ge=0), Range(0.5, 200, log=True)] = 50.0

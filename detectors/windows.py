@@ -22,7 +22,7 @@ _TRIES = 16
 
 
 class WindowsConfig(Config):
-    """Which windows are classified, and which of them a training sees."""
+    """Which windows are classified, and which of them are used in training."""
 
     pixels: Annotated[int, Field(ge=8), Choice(24, 32, 48)] = 32
     """Side to which every window is resized."""
@@ -35,9 +35,9 @@ class WindowsConfig(Config):
     ratios: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.67, 1.0, 1.5)
     """Aspect ratios (width / height); windows of one scale have equal areas."""
     stride: Annotated[float, Field(gt=0, le=1), Range(0.2, 0.6)] = 0.5
-    """Largest distance between neighbouring windows, in parts of their sides."""
+    """Largest distance between neighbouring windows, as a fraction of their sides."""
     per_image: Annotated[int, Field(ge=1), Range(8, 64, log=True)] = 24
-    """Windows that are drawn from each image and training step."""
+    """Windows that are drawn from each image in a training step."""
     share: Annotated[float, Field(ge=0, le=1), Range(0.1, 0.75)] = 0.5
     """Share of these that are around objects."""
     positive: Annotated[float, Field(ge=0, le=1), Range(0.4, 0.7)] = 0.5

@@ -44,8 +44,8 @@ class FolderOptions(DataOptions):
     """Classes to use, as a list of names; or new names by name: the same new name merges classes, an empty one leaves a
     class out, and "*" stands for all classes that are not named."""
     left_out: LeftOut = "removed"
-    """Objects of classes that are left out: removed; ignored, as VOC's difficult objects (a detection that matches one does
-    not count); or regions in which no detection counts, as COCO's crowds."""
+    """Objects of classes that are left out: removed; ignored, like VOC's difficult objects (a detection that matches one does
+    not count); or regions in which no detection counts, like COCO's crowds."""
     check: Literal["exists", "header", "whole"] = "header"
     """How each image is checked when the data set is opened: the file exists; its header is readable and has the
     annotated size; all of it can be decoded."""

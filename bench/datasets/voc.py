@@ -24,8 +24,8 @@ from metrics.notes import Note, report
 from metrics.tables import AnnotationTable
 
 _CONVENTIONS = {
-    "inclusive": "boxes count pixels from 1 and include the last one, as in VOC; difficult objects are ignored",
-    "edges": "boxes are read as edges counted from 0; difficult objects are ignored",
+    "inclusive": "box coordinates count pixels from 1, the last one included, as in VOC; difficult objects are ignored",
+    "edges": "box coordinates are read as edges, counted from 0; difficult objects are ignored",
 }
 
 
@@ -33,8 +33,8 @@ class VocOptions(FolderOptions):
     """Options of a Pascal VOC data set."""
 
     pixels: Pixels = "inclusive"
-    """Meaning of coordinates. inclusive: pixels, counted from 1, the last one included, as in VOC; edges: edges, counted
-    from 0, as some tools write them into the same XML."""
+    """Meaning of coordinates. inclusive: pixels, counted from 1, the last one included, as in VOC; edges: coordinates of
+    edges, counted from 0, as some tools write them into the same XML."""
 
 
 def _read(path: Path, files: Sequence[Path], options: VocOptions) -> list[AnnotatedImages]:

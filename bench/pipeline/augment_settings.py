@@ -37,16 +37,16 @@ class AugmentConfig(Config):
     min_side: Annotated[float, Field(ge=1)] = 2.0
     """Smallest side of a training target in pixels of the network's input; smaller boxes are dropped."""
     min_visible: Annotated[Fraction, Range(0.1, 0.5)] = 0.25
-    """Share of its box that is left of an object in a mosaic, after a warp, or beside what covers it; objects of which less
-    is left are ignored in training."""
+    """Smallest share of an object's box that is still visible in a mosaic, after a warp, or behind pasted objects and
+    erased rectangles; objects that are less visible are ignored in training."""
     mosaic: Annotated[Fraction, Range(0, 1)] = 0.0
-    """Probability of a mosaic of the image and three others of the 16 that follow each other in the epoch, which are neither
-    zoomed out nor cropped (YOLOv4, section 3.3)."""
+    """Probability of a mosaic of four images: the image and three others from a group of 16 that follow each other in the
+    epoch (YOLOv4, section 3.3). Images in a mosaic are neither zoomed out nor cropped."""
     mosaic_scale: Annotated[float, Field(ge=0.1, le=1), Range(0.3, 0.8)] = 0.5
-    """Smallest size of an image in a mosaic, as a fraction of its size without."""
+    """Smallest size of an image in a mosaic, as a fraction of its size without a mosaic."""
     close_mosaic: Annotated[Fraction, Range(0, 0.3)] = 0.1
-    """Share of the training, the last one, without images of several images: mosaic, mixup and copy_paste (YOLOX, section
-    2.2). Rounded to whole epochs, unless a budget ends training."""
+    """Last share of the training, in which images are not combined: no mosaic, mixup or copy_paste (YOLOX, section 2.2).
+    Rounded to whole epochs, unless a budget ends training."""
     mixup: Annotated[Fraction, Range(0, 0.5)] = 0.0
     """Probability of blending the image with another of the split, with the objects of both (MixUp, Zhang et al. 2019)."""
     mixup_alpha: Annotated[float, Field(ge=0.1, le=100), Range(1, 32, log=True)] = 8.0
@@ -57,7 +57,7 @@ class AugmentConfig(Config):
     paste_count: Annotated[int, Field(ge=1, le=100), Range(1, 10)] = 3
     """Largest number of objects that are pasted."""
     warp: Annotated[Fraction, Range(0, 1)] = 0.0
-    """Probability of one map of the image that combines `rotate`, `shear`, `translate`, `rescale` and `perspective`."""
+    """Probability of a warp: one transform of the image that combines `rotate`, `shear`, `translate`, `rescale` and `perspective`."""
     rotate: Annotated[float, Field(ge=0, le=180), Range(0, 30)] = 5.0
     """Largest rotation of a warp, in degrees."""
     shear: Annotated[float, Field(ge=0, le=30), Range(0, 10)] = 2.0
@@ -68,10 +68,10 @@ class AugmentConfig(Config):
     """Largest change of size of a warp: 0.25 is a factor of 1/1.25 to 1.25. Mosaics are only enlarged."""
     perspective: Annotated[float, Field(ge=0, le=0.9), Range(0, 0.4)] = 0.0
     """Largest perspective of a warp in each direction: the relative difference of scale between opposite edges is about
-    twice it."""
+    twice this value."""
     warp_shape: Literal["ellipse", "box"] = "ellipse"
-    """Shape of an object in its box, around which a warp draws the new box: boxes of rotated boxes are too large for most
-    objects."""
+    """Shape that an object is assumed to have in its box; after a warp, the new box encloses this shape. `box` makes boxes
+    of rotated objects too large for most objects."""
     erase: Annotated[Fraction, Range(0, 0.5)] = 0.0
     """Probability of replacing rectangles of the image by noise (random erasing, Zhong et al. 2020; cutout)."""
     erase_area: Annotated[float, Field(gt=0, le=0.5), Range(0.02, 0.2)] = 0.1

@@ -24,7 +24,7 @@ class Limit(NamedTuple):
 
 
 class BudgetConfig(Config):
-    """Budget of a training, at most one; without any `train.epochs` ends it."""
+    """Budget that ends training instead of `train.epochs`; at most one can be given."""
 
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Minutes of training, with loading of images, without validation and saving. The schedule follows the share of the time

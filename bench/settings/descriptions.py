@@ -36,8 +36,8 @@ def describe(field: FieldInfo) -> str:
 
 def _allowed(annotation: Any, metadata: Iterable[Any]) -> Iterator[str]:
     """Phrases for the values that a type and its constraints allow."""
-    yield from _limits(metadata)
     origin, arguments = get_origin(annotation), get_args(annotation)
+    yield from _limits(metadata, "characters" if annotation is str else "items")
     if origin is Literal:
         yield f"one of {', '.join(map(str, arguments))}" if len(arguments) > 1 else f"or {arguments[0]}"
     elif origin is Annotated:
@@ -55,8 +55,8 @@ def _allowed(annotation: Any, metadata: Iterable[Any]) -> Iterator[str]:
             yield f"({'), ('.join(items)})"
 
 
-def _limits(metadata: Iterable[Any]) -> Iterator[str]:
-    """A phrase for the bounds of a number or of the length of a list."""
+def _limits(metadata: Iterable[Any], parts: str) -> Iterator[str]:
+    """A phrase for the bounds of a number, or of the length of a text or list, which has such parts."""
     bounds = {
         name: _number(getattr(constraint, name))
         for constraint in metadata
@@ -70,8 +70,8 @@ def _limits(metadata: Iterable[Any]) -> Iterator[str]:
         "gt": "above {}",
         "le": "at most {}",
         "lt": "below {}",
-        "min_length": "{} or more items",
-        "max_length": "at most {} items",
+        "min_length": f"{{}} or more {parts}",
+        "max_length": f"at most {{}} {parts}",
     }
     texts = [phrase.format(bounds[name]) for name, phrase in phrases.items() if name in bounds]
     if texts:

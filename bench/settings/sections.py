@@ -30,14 +30,14 @@ class TrainConfig(Config):
     """Training. A step is one update of the weights."""
 
     epochs: Annotated[int, Field(ge=0)] = 12
-    """Passes over the training images, without a `budget`; 0 evaluates the initial or loaded weights."""
+    """Passes over the training images, if there is no `budget`; 0 evaluates the initial or loaded weights."""
     budget: BudgetConfig = BudgetConfig()
     batch: Annotated[int, Field(ge=1), Choice(8, 16, 32)] = 16
     """Images per step over all processes, before accumulation."""
     micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
-    """Images of a batch that pass through the network at once in each process: a batch is divided into equal parts of at most as
-    many, whose gradients are added up. auto measures at the start how many fit into memory; none: all, or fewer once memory was
-    not sufficient."""
+    """Images of a batch that pass through the network at once in each process: a batch is divided into equal parts of at most
+    this size, whose gradients are added up. auto measures at the start how many fit into memory; none: all, or fewer after memory
+    was not sufficient."""
     sampling: SamplingConfig = SamplingConfig()
     multi_scale: Annotated[float, Field(ge=0, le=0.75), Range(0, 0.5)] = 0.0
     """Multi-scale training: each batch has `image.size` times a factor between 1 - `multi_scale` and 1 + `multi_scale`, in
@@ -78,7 +78,7 @@ class TrainConfig(Config):
     average_warmup: Annotated[float, Field(ge=1)] = 10.0
     """The decay of the average in update n is at most (1 + n) / (`average_warmup` + n); 1 disables this warm-up."""
     checkpoint_activations: bool = False
-    """Compute the backbone again in the backward pass instead of keeping its activations: less memory, more time."""
+    """Compute the backbone's activations again in the backward pass instead of keeping them: less memory, more time."""
     precision: Literal[Precision, "auto"] = "no"
     """Mixed precision of training; no is float32; auto times steps with bf16 and float32 at the start and keeps the faster.
     `evaluate.precision` is that of prediction."""

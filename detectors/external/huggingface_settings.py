@@ -17,7 +17,7 @@ class HuggingFaceConfig(Config):
     score: Annotated[float, Field(ge=0, le=1)] = 0.001
     """Score threshold. transformers' own default of 0.5 cuts the precision-recall curve off, which lowers AP."""
     max_dets: Annotated[int, Field(ge=1)] | None = None
-    """Largest number of detections per image; None: as many as the model has queries."""
+    """Largest number of detections per image; none: as many as the model has queries."""
     classes: dict[str, str] = Field(default_factory=dict)
-    """Data set's name for a class of the model, where they differ: ``classes.person=face``. Other classes are matched by
+    """The data set's name for a class of the model, where they differ: `classes.person=face`. Other classes are matched by
     name."""

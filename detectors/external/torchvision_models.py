@@ -38,15 +38,15 @@ MODELS = {
 
 
 class TorchvisionNMSConfig(Config):
-    """Which of the model's detections are kept; None keeps torchvision's own limit."""
+    """Which of the model's detections are kept; none: torchvision's own limit."""
 
     score: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Score threshold. None: torchvision's own, but at most 0.01: average precision needs the whole curve, which the
+    """Score threshold. none: torchvision's own, but at most 0.01: average precision needs the whole curve, which the
     thresholds of 0.05 (RetinaNet, Faster and Mask R-CNN) and 0.2 (FCOS) would truncate."""
     iou: Annotated[float, Field(ge=0, le=1)] | None = None
-    """IoU threshold of NMS within a class. None: 0.45 to 0.6, depending on the model."""
+    """IoU threshold of NMS within a class. none: 0.45 to 0.6, depending on the model."""
     max_dets: Annotated[int, Field(ge=1)] | None = None
-    """Largest number of detections per image. None: 100 to 300, depending on the model; COCO's AP counts 100 per
+    """Largest number of detections per image. none: 100 to 300, depending on the model; COCO's AP counts 100 per
     class."""
 
 
@@ -54,9 +54,9 @@ class TorchvisionConfig(Config):
     """Settings of an unchanged torchvision model."""
 
     weights: str = "DEFAULT"
-    """A file, or torchvision's name of published weights; DEFAULT: its best."""
+    """A file, or torchvision's name of published weights; DEFAULT: the best ones."""
     classes: dict[str, str] = Field(default_factory=dict)
-    """Data set's name for a class of the weights, where they differ: ``classes.person=face``. Other classes are matched
+    """The data set's name for a class of the weights, where they differ: `classes.person=face`. Other classes are matched
     by name."""
     nms: TorchvisionNMSConfig = TorchvisionNMSConfig()
 

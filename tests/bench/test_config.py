@@ -339,6 +339,7 @@ def test_printed_settings_have_their_meaning_range_and_origin(capsys):
         (tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]], "each at least 8"),
         (tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1, le=9)]], "(at least 0), (1 to 9)"),
         (Annotated[tuple[int, ...], Field(min_length=1)], "1 or more items"),
+        (Annotated[str, Field(min_length=1)] | None, "1 or more characters; may be none"),
         (Annotated[int, Field(ge=0)] | None, "at least 0; may be none"),
     ],
 )

@@ -92,7 +92,8 @@ def test_fault_22_the_pixel_convention_is_noted_and_can_be_set(tmp_path):
     data = open_dataset(tmp_path)
     assert data.splits["train"].truth.boxes[0].tolist() == [8, 4, 32, 24]
     assert any(
-        note.startswith("boxes count pixels from 1 and include the last") for note in map(str, data.notes)
+        note.startswith("box coordinates count pixels from 1, the last one included")
+        for note in map(str, data.notes)
     )
     data = open_dataset(tmp_path, pixels="edges")
     assert data.splits["train"].truth.boxes[0].tolist() == [9, 5, 32, 24]

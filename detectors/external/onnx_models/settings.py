@@ -69,6 +69,6 @@ class OnnxConfig(Config):
     """Convention of the outputs; auto recognises it by metadata, names and shapes. See docs/external_models.md."""
     input: OnnxInputConfig = OnnxInputConfig()
     classes: dict[str, str] = Field(default_factory=dict)
-    """Data set's name for a class of the file, where they differ: ``classes.person=face``. Other classes are matched by
-    name. For a file without names, keys are indices: ``classes.0=face``."""
+    """The data set's name for a class of the file, where they differ: `classes.person=face`. Other classes are matched by
+    name. For a file without names, keys are indices: `classes.0=face`."""
     nms: OnnxNMSConfig = OnnxNMSConfig()
