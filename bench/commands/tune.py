@@ -258,7 +258,7 @@ def _lines(folder: StudyFolder, evaluation: FinalEvaluation) -> Iterator[str]:
     if not winner.retrained and not winner.test:
         yield "nothing was trained: priors that fit better do not guarantee a better detector"
     elif not winner.retrained:
-        yield "not retrained with fresh seeds: the validation value is that in the study, by which the settings were selected"
+        yield "not retrained with fresh seeds: the validation value is the one in the study, by which the settings were selected"
     if folder.result.test_looks:
         yield looks_text(folder.result)
     changed = ", ".join(f"{path}={_setting(value)}" for path, value in winner.values.items())
@@ -269,9 +269,9 @@ def _lines(folder: StudyFolder, evaluation: FinalEvaluation) -> Iterator[str]:
 
 def gain_text(gain: Gain) -> str:
     """``+0.035 [+0.001, +0.070], better in 96% of bootstrap replicates (decisive)``."""
-    text = f"{gain.delta:+.3f}"
+    text = _signed(gain.delta)
     if gain.interval is not None:
-        text += f" [{gain.interval[0]:+.3f}, {gain.interval[1]:+.3f}]"
+        text += f" [{_signed(gain.interval[0])}, {_signed(gain.interval[1])}]"
     if gain.p_better is not None:
         text += f", better in {_percentage(gain.p_better)} of bootstrap replicates"
     return f"{text} ({f'not decisive: {gain.doubt}' if gain.doubt else 'decisive'})"
@@ -289,7 +289,10 @@ def _number(value: float | None) -> str:
 
 
 def _signed(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:+.3f}"
+    """A difference as on the page, with a minus that every terminal has; 0 without a sign."""
+    from reports.analysis.study_values import signed
+
+    return "–" if math.isnan(value) else signed(value).replace("−", "-")
 
 
 def _mean_and_range(values: Sequence[float | None]) -> str:

@@ -6,6 +6,7 @@ import math
 
 from reports.elements import formatting
 from reports.elements.page import Cell
+from reports.records.study import StudyResult
 from reports.records.trial import Dimension, Scalar
 
 STATE_WORDS = {
@@ -16,6 +17,11 @@ STATE_WORDS = {
     "waiting": "waiting",
 }
 """Trial states in a sentence, in the order in which they are listed."""
+
+
+def default_settings(result: StudyResult) -> str:
+    """Name the settings of trial 0: after earlier stages they are the defaults of this stage only."""
+    return "the default settings of this stage" if result.fixed else "the default settings"
 
 
 def number(value: float | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from reports.analysis.search_axis import SearchAxis, objective_names
 from reports.elements.matplotlib_figure import INK, MUTED, PAPER, axes, figure, legend
@@ -273,6 +273,9 @@ def _set_axis(ax: Axes, setting: SearchAxis, ticks: int, vertical: bool = False)
         ax.set_xlim(-0.4, len(setting.labels) - 0.6)
     elif setting.log:
         (ax.set_yscale if vertical else ax.set_xscale)("log")
+        low, high = ax.get_ylim() if vertical else ax.get_xlim()
+        if high < 100 * low:  # powers of ten alone would label two values, one or none
+            axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high < 6 * low else (1, 2, 5)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     else:

@@ -16,7 +16,15 @@ from reports.analysis.setting_effects import (
     least_difference,
     setting_effects,
 )
-from reports.analysis.study_values import amount, number, number_cell, range_text, setting_text, signed
+from reports.analysis.study_values import (
+    amount,
+    default_settings,
+    number,
+    number_cell,
+    range_text,
+    setting_text,
+    signed,
+)
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures import study_plots
@@ -119,9 +127,9 @@ def importance_text(result: StudyResult, effects: Sequence[SettingEffect]) -> st
         )
     gain = best_gain(result)
     if gain <= 0:
-        parts.append("No trial is better than the default settings.")
+        parts.append(f"No trial is better than {default_settings(result)}.")
     elif gain < least:
-        parts.append(f"The best trial is better than the default settings by {_size(gain, least)}.")
+        parts.append(f"The best trial is better than {default_settings(result)} by {_size(gain, least)}.")
     elif not first.in_best:
         parts.append(f"The best trial has the default value of {formatting.printable(first.path)}.")
     return " ".join(parts)
@@ -139,10 +147,10 @@ def _finding(result: StudyResult, improvements: list[TrialRecord]) -> str:
         )
     text = f"The best {name}, {number(best.value)}, was reached by trial {best.number} of {len(result.trials)} (counted from 0)"
     if default is best:
-        return f"{text}, which has the default settings."
+        return f"{text}, which has {default_settings(result)}."
     if default is not None:
-        return f"{text}, {signed(best.value - default.value)} compared with the default settings."
-    return f"{text}; the default settings have no value."
+        return f"{text}, {signed(best.value - default.value)} compared with {default_settings(result)}."
+    return f"{text}; {default_settings(result)} have no value."
 
 
 def _intermediate_values(result: StudyResult, slug: str) -> Figure:

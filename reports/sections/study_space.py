@@ -68,11 +68,19 @@ def landscape(result: StudyResult, slug: str, heading: str) -> Section:
         finding,
         figures=figures,
         tables=tables,
-        method=(
-            "The first two figures show the two most important settings, or the first two of the search space where "
-            "importances are unknown. All other settings differ from dot to dot.",
-        ),
+        method=_method(len(settings), len(figures)),
         links=(Link("trials.csv", "all trials"),),
+    )
+
+
+def _method(settings: int, figures: int) -> tuple[str, ...]:
+    """What the figures of two settings show; empty where there are no others."""
+    if settings < 3:
+        return ()
+    drawn = "first two figures show" if figures > 2 else "first figure shows"
+    return (
+        f"The {drawn} the two most important settings, or the first two of the search space where importances are unknown. "
+        "All other settings differ from dot to dot.",
     )
 
 

@@ -54,7 +54,7 @@ def trials(result: StudyResult, slug: str, heading: str, show_paths: bool = Fals
         warnings=_warnings(result),
         method=(
             "A trial whose worker died is marked as failed, and another trial with the same settings continues from its "
-            "checkpoint; together they count once. Times are wall-clock times; several workers on a machine share it.",
+            "checkpoint; together they count once. Times are wall-clock times; several workers on one machine slow each other down.",
         ),
         links=(Link("trials.csv", "all trials"),),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from reports.analysis.study_values import STATE_WORDS, interval, number, signed
+from reports.analysis.study_values import STATE_WORDS, default_settings, interval, number, signed
 from reports.elements import formatting
 from reports.records.final_evaluation import FinalEvaluation, Finalist
 from reports.records.study import StudyResult
@@ -61,9 +61,9 @@ def _best_so_far(result: StudyResult) -> str:
         f"trial {best.number}, with {name} {number(best.value)} on the validation split"
     )
     if default is best:
-        text += ", which has the default settings"
+        text += f"; it has {default_settings(result)}"
     elif default is not None:
-        text += f"; the default settings have {number(default.value)}"
+        text += f"; {default_settings(result)} have {number(default.value)}"
     return text + "."
 
 

@@ -19,6 +19,7 @@ from test_page import HOSTILE
 from reports.analysis.report_data import ReportData
 from reports.analysis.search_axis import search_axes
 from reports.analysis.study_values import range_text
+from reports.figures import study_plots
 from reports.pages import write_comparison, write_study_page
 from reports.records.study import StudyFolder
 from reports.records.trial import Dimension
@@ -360,6 +361,16 @@ def test_an_axis_holds_all_values_of_a_setting():
     assert axes["nms.method"].position("soft") == 3
     assert axes["nms.score"].log
     assert axes["nms.score"].relative((0.001 * 0.5) ** 0.5) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.00115, 0.005), (0.0031, 0.0046), (0.0006, 0.03), (1e-5, 0.1)])
+def test_a_logarithmic_axis_has_at_least_two_numbers(low, high):
+    space = ({"path": "train.lr", "default": low, "low": low, "high": high, "log": True},)
+    trials = [trial(n, n / 10, params={"train.lr": low * (high / low) ** (n / 3)}) for n in range(4)]
+    result = study_of(trials, space=space)
+    drawn = study_plots.slices("some", "Title", "A finding.", result, [*search_axes(result).values()])
+    texts = re.findall(r">\s*(\d[\d.e-]*)\s*</text>", drawn.inline)
+    assert len({float(text) for text in texts if low * 0.6 <= float(text) <= high * 1.6}) >= 2
 
 
 def test_a_comparison_has_a_section_about_the_studies_behind_its_runs(runs, tmp_path, no_drawing):
