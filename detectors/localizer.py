@@ -66,7 +66,7 @@ class Localizer(DenseDetector):
         notes = []
         if total > images - empty:
             notes.append(
-                f"of {plural(total, 'training object')}, {total - images + empty:,} {agree(total - images + empty, 'is no target', 'are no targets')}: a localizer learns the largest "
+                f"of {plural(total, 'training object')}, {total - images + empty:,} {agree(total - images + empty, 'is not a target', 'are not targets')}: a localizer learns the largest "
                 "object of each image"
             )
         if empty:

@@ -120,7 +120,7 @@ def read_label_map(file: Path) -> NDArray[np.integer]:
         with Image.open(file) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise InputError(f"{file}: {width} x {height} pixels; the most are {MAX_PIXELS}")
+                raise InputError(f"{file}: {width} x {height} pixels; at most {MAX_PIXELS} are allowed")
             if image.mode not in _MODES:
                 raise InputError(
                     f"{file}: an image in {image.mode}; a label map has one channel, whose values are class indices"
@@ -144,7 +144,7 @@ def _numbers(pairs: Sequence[tuple[Path, Path]], ignore: int | None) -> tuple[st
                 largest = max(largest, int(labels.max()))
     if largest > _MOST_LABELS:
         raise InputError(
-            f"--masks: labels up to {largest}; the most are {_MOST_LABELS}; are the values class indices?"
+            f"--masks: labels up to {largest}, but at most {_MOST_LABELS} are possible; are the values class indices?"
         )
     return tuple(map(str, range(max(largest, 0) + 1)))
 

@@ -49,8 +49,8 @@ def detection_notes(matches: Matches) -> list[Note]:
         images = int(np.count_nonzero(counts > most))
         largest = int(counts.max())
         text = (
-            f"{left_out:,} of {plural(len(matches.detections), 'detection')} {agree(left_out, 'is', 'are')} beyond the {most} of the highest scores of their "
-            f"image and class and {agree(left_out, 'does', 'do')} not count ({plural(images, 'time')}; the largest number is {largest:,})"
+            f"{left_out:,} of {plural(len(matches.detections), 'detection')} {agree(left_out, 'is', 'are')} beyond the {most} highest-scoring ones of their "
+            f"image and class and {agree(left_out, 'does', 'do')} not count (in {plural(images, 'pair')} of image and class, with up to {plural(largest, 'detection')})"
         )
         notes.append(
             Note("cut_detections", text, values={"left_out": left_out, "groups": images, "largest": largest})

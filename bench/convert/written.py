@@ -60,7 +60,7 @@ def with_file_names(
             named.append(replace(one, truth=replace(one.truth, catalog=catalog)))
     if changed:
         old, new = changed[0]
-        text = f"{plural(len(changed), 'image gets', 'images get')} another file name, because the present one is taken or cannot be written: {old} is {new}"
+        text = f"{plural(len(changed), 'image gets', 'images get')} another file name, because the current one is taken or cannot be written: {old} is {new}"
         notes.append(Note("renamed_images", text, values={"images": len(changed)}))
     return named
 

@@ -47,7 +47,7 @@ class ClassImages:
                 f"colour {code >> 16},{code >> 8 & 255},{code & 255}" if self._by_color else f"number {code}"
             )
             raise InputError(
-                f"{path}: {plural(len(unknown), 'pixel has', 'pixels have')} the {what}, which is that of no class; add a line to {_COLORS_FILE}, or "
+                f"{path}: {plural(len(unknown), 'pixel has', 'pixels have')} the {what}, which belongs to no class; add a line to {_COLORS_FILE}, or "
                 "correct the image"
             )
         table = np.array(values, np.int64).astype(np.uint8)

@@ -340,7 +340,9 @@ def _report_uneven(
     ).max()
     nearer = ", ".join(f"{name} {size}" for name, size in zip(counts, sizes, strict=True))
     advice = (
-        f"--set data.seed={other} gives {nearer}" if better else "no seed of the next 100 gives nearer ones"
+        f"--set data.seed={other} gives {nearer}"
+        if better
+        else "none of the next 100 seeds gives nearer ones"
     )
     goal = ", ".join(f"{name} {size:.0f}" for name, size in zip(counts, wanted, strict=True))
     text = f"groups are not divided, so the splits differ from their shares ({goal}); {advice}"

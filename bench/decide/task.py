@@ -76,7 +76,7 @@ def check_measure(name: str) -> None:
         raise InputError(f"--measure {name}: {error}") from None
     if statistic.better != "higher":
         raise InputError(
-            f"--measure {name}: expected a measure of which higher values are better, such as ap or ap50"
+            f"--measure {name}: expected a measure for which higher values are better, such as ap or ap50"
         )
 
 

@@ -48,7 +48,7 @@ def prediction_settings(
             )
     if not changed:
         raise InputError(
-            f"{trained.result.name}: no setting of prediction has another value; give one, such as "
+            f"{trained.result.name}: no prediction setting has another value; give one, such as "
             "--set nms.iou=0.4 or --set evaluate.flip=true"
         )
     return dataset, config

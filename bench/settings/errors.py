@@ -34,7 +34,7 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "too_short": "at least {min_length} values",
     "too_long": "at most {max_length} values",
-    "string_too_short": "text of at least {min_length} letters",
+    "string_too_short": "text of at least {min_length} characters",
     "literal_error": "one of {expected}",
 }
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number"}

@@ -206,7 +206,7 @@ def reliability_notes(
             Note(
                 "rare_classes",
                 f"classes with fewer than 20 {counted}s ({len(few)} of {classes}) carry {100 * rare_share:.0f}% of the mean over classes:"
-                f" its interval assumes that {counted}s of these classes vary as those of the other classes",
+                f" its interval assumes that {counted}s of these classes vary as much as those of the other classes",
                 values={"rare": len(few), "classes": classes, "share": rare_share},
             )
         )
@@ -240,16 +240,16 @@ def reliability_notes(
             )
         )
     else:
-        whose = "each model" if len(single) == len(seeds) else _some(single)
-        consequence = (
-            "and another seed could change the order"
-            if len(single) == len(seeds)
-            else "and is assumed to be that of the other models"
-        )
+        if len(seeds) == 1:
+            runs, consequence = "one run", "and another seed would give other numbers"
+        elif len(single) == len(seeds):
+            runs, consequence = "one run of each model", "and another seed could change the order"
+        else:
+            runs, consequence = f"one run of {_some(single)}", "and is assumed to be that of the other models"
         notes.append(
             Note(
                 "single_runs",
-                f"there is only one run of {whose}: the variance between training seeds was not measured, {consequence}",
+                f"there is only {runs}: the variance between training seeds was not measured, {consequence}",
                 values=seeds,
             )
         )

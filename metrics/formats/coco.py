@@ -186,7 +186,7 @@ def _without_root(classes: Classes, objects: Objects, where: str) -> Classes:
     if classes.root is None or (objects.class_ids == classes.root).any():
         return classes
     row = classes.ids.index(classes.root)
-    text = f"{where}: category {classes.root} {classes.names[row]!r} is above all others and has no objects: it is no class"
+    text = f"{where}: category {classes.root} {classes.names[row]!r} is above all others and has no objects: it is not read as a class"
     report(Note("root_category", text, classes.names[row], {"category_id": classes.root}))
     columns = {key: column[:row] + column[row + 1 :] for key, column in classes.columns.items()}
     return Classes(
@@ -300,7 +300,7 @@ def _repeated(
         where,
         ids,
         "annotations",
-        "of those of one image, class and box the first is used, others are separate objects",
+        "of copies with the same image, class and box the first is used; others are separate objects",
     )
     repeated = np.zeros(len(ids), np.bool_)
     if first.all():
@@ -341,7 +341,11 @@ def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> Annotat
         where, unlisted, f"annotations are of categories that the file does not list{hint}; they are left out"
     )
     crowd = np.nan_to_num(objects.crowd)
-    warn_rows(where, (crowd != 0) & (crowd != 1), "annotations have iscrowd neither 0 nor 1; they are crowds")
+    warn_rows(
+        where,
+        (crowd != 0) & (crowd != 1),
+        "annotations have an iscrowd other than 0 or 1; they are read as crowds",
+    )
     warn_rows(
         where,
         (np.nan_to_num(objects.ignore) != 0) & (crowd == 0),

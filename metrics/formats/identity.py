@@ -288,7 +288,7 @@ def parse_class_map(text: str) -> ClassMap:
         if pair[0] is None or pair[1] is None:
             raise InputError(f"{path}: {_PAIRS}, got {str(source)[:40]!r}: {str(target)[:40]!r}")
         if pair[0] in class_map:
-            raise InputError(f"{path}: {_PAIRS}; the id {pair[0]} is there twice")
+            raise InputError(f"{path}: {_PAIRS}; the id {pair[0]} occurs twice")
         class_map[pair[0]] = pair[1]
     return class_map
 

@@ -56,7 +56,7 @@ def _of_file(path: Path) -> str:
     if suffix in IMAGE_SUFFIXES:
         return "it is an image; give the folder of the data set"
     if suffix in (".xml", ".txt"):
-        return "a file of one image is no data set; give the folder of all files"
+        return "the file of one image is not a data set; give the folder of all files"
     return _of_json(path) if suffix == ".json" else ""
 
 
@@ -140,7 +140,7 @@ def _unknown_file(path: Path) -> str:
             if head.lstrip(b"[{ \r\n\t").startswith(b"'"):
                 return f"{name}: is a literal of Python, not JSON: write it with json.dump"
             keys = dict.fromkeys(key.decode("utf-8", "replace") for key in _KEY.findall(head))
-            return f"{name}: is of no known layout; its first keys are {', '.join(keys)[:_LONGEST] or 'none'}"
+            return f"{name}: has no known layout; its first keys are {', '.join(keys)[:_LONGEST] or 'none'}"
     return _unknown_text(path)
 
 
@@ -153,7 +153,7 @@ def _unknown_text(path: Path) -> str:
             first = read_head(file, 4 * _LONGEST).decode("utf-8", "replace").partition("\n")[0].strip()
             if first:
                 return (
-                    f"{file.relative_to(path)}: is of no known layout; its first line is {first[:_LONGEST]!r}"
+                    f"{file.relative_to(path)}: has no known layout; its first line is {first[:_LONGEST]!r}"
                 )
     return ""
 

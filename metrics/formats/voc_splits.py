@@ -63,7 +63,9 @@ def find_parts(root: Path, annotations: Sequence[Path]) -> list[VOCPart]:
     for file, purpose in lists.items():
         names = listed_names(file, files)
         if names and not any(name in files for name in names):
-            text = f"{file.name}: no image of {len(names):,} is annotated; the list is not used"
+            text = (
+                f"{file.name}: none of its {plural(len(names), 'image')} is annotated; the list is not used"
+            )
             report(Note("unused_list", text, file.name, {"images": len(names)}))
             continue
         missing = tuple((k, name) for k, name in enumerate(names) if name not in files)

@@ -63,7 +63,7 @@ def _text_loader() -> Any:
             for key, count in keys.items():
                 if count > 1:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} is there {plural(count, 'time')}", node.start_mark
+                        None, None, f"the key {key!r} occurs {plural(count, 'time')}", node.start_mark
                     )
             mapping: dict[Any, Any] = super().construct_mapping(node, deep)
             return mapping

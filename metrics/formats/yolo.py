@@ -192,7 +192,7 @@ def _boxes(
     if keypoints is None and _has_keypoints(rows):
         text = (
             f"YOLO labels: all {plural(len(rows), 'line has', 'lines have')} a box and {plural(len(rows[0]) - 5, 'further number')}, whose points lie in the "
-            f"box: they are taken for keypoints and not used; kpt_shape in the YAML file would say so"
+            f"box: they are read as keypoints and not used; to confirm this, add kpt_shape to the YAML file"
         )
         report(Note("guessed_keypoints", text, values={"objects": len(rows)}))
         keypoints = (0, 0)

@@ -169,7 +169,7 @@ class _Splits:
     def _pass_over(self, split: str, problem: str, last: bool = False) -> None:
         if last:
             raise InputError(f"{self.where}: {split}: {problem}")
-        text = f"{self.where}: {split}: {problem}; this split is passed over"
+        text = f"{self.where}: {split}: {problem}; this split is skipped"
         report(Note("absent_split", text, split), InputWarning if split == "train" else InputNote)
 
     def _exact(self, entry: str) -> Path | None:

@@ -75,7 +75,7 @@ def undescribed_names(folder: Path, labels: Iterable[Path]) -> tuple[str, ...]:
         return names
     text = (
         f"{folder}: has no data.yaml and no list of class names; the {plural(count, 'class is', 'classes are')} called 0 .. {count - 1}, up to the largest "
-        f"in the text files; a file classes.txt with a name in each line names them"
+        f"in the text files; to name them, add a file classes.txt with a name in each line"
     )
     report(Note("made_names", text, str(folder), {"classes": count}))
     return tuple(map(str, range(count)))

@@ -83,7 +83,7 @@ class Protocol:
         if steps and self.rules is None:
             known = ", ".join(name for name, of in PROTOCOLS.items() if of.rules)
             raise InputError(
-                f"protocol {self.name!r}: differs from COCO's in more than rules that can be replaced; use {known}"
+                f"protocol {self.name!r}: its rules cannot be shown one by one, starting from COCO's; use {known}"
             )
         if lacking := self.lacks(truth):
             raise InputError(f"protocol {self.name!r}: the ground truth {lacking}")

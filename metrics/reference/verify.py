@@ -113,7 +113,7 @@ def _notes(evaluation: Evaluation) -> tuple[str, ...]:
         notes.append("the ground truth has an object with id 0, which pycocotools can never match")
     if len(np.unique(ids)) < len(ids):
         notes.append(
-            "the ground truth has objects with repeated ids, of which pycocotools by itself would keep only the last"
+            "the ground truth has objects with repeated ids; pycocotools by itself would keep only the last object of each"
         )
     return tuple(notes)
 

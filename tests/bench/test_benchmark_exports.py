@@ -157,7 +157,7 @@ def test_groups_of_cityscapes_are_crowds_and_what_is_not_evaluated_is_a_region(t
     assert "no image of test has an object" in texts
     assert "1 group is a crowd region of its class (such as cargroup)" in texts
     assert "1 region that the benchmark does not evaluate" in texts
-    assert "3 polygons are no objects and are left out: deleted (1), out of roi (1), road (1)" in texts
+    assert "3 polygons are not objects and are left out: deleted (1), out of roi (1), road (1)" in texts
 
 
 def test_ignored_regions_and_groups_of_citypersons_are_regions_of_every_class(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def printed(
 @pytest.mark.parametrize("command", COMMANDS)
 def test_decisions_about_annotations_are_printed_by_every_command(printed, command):
     text = printed(command)
-    assert "category 0 'everything' is above all others and has no objects: it is no class" in text
+    assert "category 0 'everything' is above all others and has no objects: it is not read as a class" in text
     assert "2 classes have no name of their own and get one with their id: 1 'bolt' is 'bolt (1)'" in text
 
 

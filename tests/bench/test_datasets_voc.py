@@ -83,7 +83,7 @@ def test_a_listed_image_without_annotation_is_named(tmp_path):
 def test_a_list_without_any_annotation_is_not_used(tmp_path):
     write_voc(tmp_path, pictures(20), {"train": names(10), "val": names(10, 10), "test": ["x1", "x2"]})
     data = open_dataset(tmp_path)
-    assert "test.txt: no image of 2 is annotated; the list is not used" in map(str, data.notes)
+    assert "test.txt: none of its 2 images is annotated; the list is not used" in map(str, data.notes)
     assert len(data.splits["val"]) + len(data.splits["test"]) == 10
 
 

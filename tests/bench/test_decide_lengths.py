@@ -205,7 +205,7 @@ def test_models_without_a_place_in_longer_trainings_are_not_called_eliminated_at
     assert "Among the models with trainings of 6 epochs this is decided: ssd was shown" in text
     aside = next(fate for fate in fates(decision) if fate.name == "atss")
     assert outcome_text(decision, aside) == (
-        "worse after trainings of 4 epochs: 28.0 points below ssd, at least 23.0; no time for longer ones"
+        "worse after trainings of 4 epochs: 28.0 points below ssd, at least 23.0; no time for longer trainings"
     )
     assert "Training atss for 6 epochs, too, would take about 2 minutes" in " ".join(
         decision_sentences(decision)

@@ -102,8 +102,8 @@ def test_the_command_shows_both_rows_of_one_training(trained, tmp_path, capsys):
         (["train.lr=0.1"], "train.lr: affects training"),
         (["image.size=96,96", "nms.iou=0.3"], "image.size: affects training"),
         (["top=5"], "top: affects training"),
-        ([], "no setting of prediction has another value"),
-        (["nms.score=0"], "no setting of prediction has another value"),
+        ([], "no prediction setting has another value"),
+        (["nms.score=0"], "no prediction setting has another value"),
     ],
 )
 def test_settings_of_training_and_no_settings_are_refused(trained, sets, message):

@@ -38,6 +38,10 @@ def test_seeds_widen_the_interval_and_compare_training_recipes(scene: Scene) -> 
     assert single.compared == "single runs"
     assert next(note for note in single.notes if note.kind == "single_runs").values == {"a": 1, "b": 1}
     assert np.isnan(single.standing("a").seed_low)
+    alone = compare({"a": runs["a"][:1]}, resamples=100)
+    (note,) = [note for note in alone.notes if note.kind == "single_runs"]
+    assert note.text.startswith("there is only one run: ")
+    assert "order" not in note.text
     images_only = np.mean([replicate(RunRankings(match(*of)), image_weights(60, 500), [named_statistic("ap", MatchRule())])[0].values
                            for of in runs["a"]], axis=0)  # fmt: skip
     assert row.se > images_only.std(ddof=1)

@@ -76,7 +76,7 @@ def test_categories_of_visdrone_are_its_classes_where_the_ground_truth_has_them(
     with (path / f"{shown[1].name}.txt").open("a") as file:
         file.write("1,1,9,9,0.5,0,-1,-1\n1,1,9,9,0.5,11,-1,-1\n")
     with pytest.warns(
-        match=r"2 detections are of categories that are no objects and are left out: category 0 \(1\), category 11 \(1\)"
+        match=r"2 detections are of categories that are not evaluated and are left out: category 0 \(1\), category 11 \(1\)"
     ):
         table = read_detections(path, truth)
     assert truth.catalog.classes[table.label[0]] == ("pedestrian", "people")[label]

@@ -111,7 +111,7 @@ def test_numbers_as_names_of_categories_are_text(tmp_path: Path) -> None:
 UNKNOWN = {
     "a.json": (
         '{"frames": {"a.png": []}}',
-        r"a\.json: is of no known layout; its first keys are frames, a\.png",
+        r"a\.json: has no known layout; its first keys are frames, a\.png",
     ),
     "b.json": ("{'images': []}", r"b\.json: is a literal of Python, not JSON: write it with json\.dump"),
     "c.csv": (

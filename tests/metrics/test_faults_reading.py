@@ -334,7 +334,7 @@ def test_fault_32_crowd_and_area_follow_a_documented_rule(tmp_path: Path) -> Non
     assert table.area.tolist() == [10000]
     assert not table.crowd.any()
     with pytest.warns(
-        InputWarning, match=r"1 of 1 annotations have iscrowd neither 0 nor 1; they are crowds"
+        InputWarning, match=r"1 of 1 annotations have an iscrowd other than 0 or 1; they are read as crowds"
     ):
         assert truth(tmp_path, OBJECT | {"iscrowd": 2}).crowd.tolist() == [True]
     with pytest.warns(

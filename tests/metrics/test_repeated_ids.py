@@ -61,7 +61,8 @@ def test_fault_77_the_first_five_repeated_ids_are_named_and_the_first_is_kept(
         for t in texts
     )
     assert any(
-        "3 of 5 annotations have an id that is repeated (7); of those of one image, class and box" in t
+        "3 of 5 annotations have an id that is repeated (7); of copies with the same image, class and box"
+        in t
         for t in texts
     )
     assert table.catalog.file_names == tuple(f"{k}.png" for k in range(1, 9))

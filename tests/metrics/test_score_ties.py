@@ -169,6 +169,6 @@ def test_fault_79_many_detections_in_an_image_are_cut_with_numbers() -> None:
     (note,) = detection_notes(match(annotations, detections))
     assert note.kind == "cut_detections"
     assert note.text == (
-        "149,900 of 150,000 detections are beyond the 100 of the highest scores of their image and class and do not count "
-        "(1 time; the largest number is 150,000)"
+        "149,900 of 150,000 detections are beyond the 100 highest-scoring ones of their image and class and do not count "
+        "(in 1 pair of image and class, with up to 150,000 detections)"
     )

@@ -21,7 +21,7 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
     for k, frame in enumerate(records(read_json(path), str(path))):
         where = f"{path}: [{k}]"
         if not isinstance(frame.get("filename"), str):
-            raise InputError(f"{where}: has no filename; expected that of the image")
+            raise InputError(f"{where}: has no filename; expected the image's")
         for n, each in enumerate(records(frame.get("objects") or [], f"{where}: objects")):
             place = f"{where}: objects[{n}]"
             box, name = each.get("relative_coordinates"), each.get("name")

@@ -59,7 +59,7 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
         )
     report_left_out(left_out, str(path))
     if of_prediction:
-        text = f"{path}: {plural(of_prediction, 'region has', 'regions have')} no score; that of their prediction is used"
+        text = f"{path}: {plural(of_prediction, 'region has', 'regions have')} no score; the score of the prediction is used"
         report(Note("scores_of_predictions", text, str(path), {"rows": of_prediction}))
     return rows
 

@@ -30,7 +30,7 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
         label = row["labelname"]
         if label not in known and label.startswith("/") and label not in names:
             raise InputError(
-                f"{place}: LabelName {label!r} is no class of the ground truth; put class-descriptions-boxable.csv of Open Images "
+                f"{place}: LabelName {label!r} is not a class of the ground truth; put class-descriptions-boxable.csv of Open Images "
                 f"beside this file, which names the class"
             )
         x1, x2, y1, y2 = (number(row[key], f"{place}: {key}") for key in COLUMNS[2:])

@@ -34,8 +34,8 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
     report_left_out(
         left_out,
         str(path),
-        "detection is of a category that is no object and is",
-        "detections are of categories that are no objects and are",
+        "detection is of a category that is not evaluated and is",
+        "detections are of categories that are not evaluated and are",
     )
     return rows
 

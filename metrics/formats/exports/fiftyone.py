@@ -132,7 +132,7 @@ def _labels(document: dict[str, Any], file: Path) -> Iterator[Sample]:
 
 def _sample(sample: Any, place: str) -> Sample:
     if not isinstance(sample, dict) or not isinstance(sample.get("filepath"), str):
-        raise InputError(f"{place}: has no filepath; expected that of the image")
+        raise InputError(f"{place}: has no filepath; expected the image's")
     size = sample.get("metadata") or {}
     tags = sample.get("tags") or []
     if not isinstance(size, dict) or not isinstance(tags, list):

@@ -44,7 +44,10 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         for where, row in _rows(file)
     ]
     report_left_out(
-        left_out, str(root), "object is no box or polygon and is", "objects are no boxes or polygons and are"
+        left_out,
+        str(root),
+        "object is not a box or polygon and is",
+        "objects are not boxes or polygons and are",
     )
     return without_partial_purposes(images)
 
