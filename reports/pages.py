@@ -26,7 +26,7 @@ from reports.analysis.report_data import Images, ReportData
 from reports.analysis.sample_images import SampleImage
 from reports.analysis.speed import Speed, speed_of
 from reports.elements import formatting
-from reports.elements.page import Badge, Document, Section
+from reports.elements.page import UNCOMMITTED, Badge, Document, Section
 from reports.elements.page_template import json_block, legend_entry, page_rules, render
 from reports.records.csv import to_csv
 from reports.records.data_check import DataCheck
@@ -378,14 +378,14 @@ def _badges(report: ReportData, speed: Speed) -> list[Badge]:
             Badge(
                 "leakage",
                 f"{formatting.count(leaked)} of {formatting.plural(report.data.images, 'image')} {agree(leaked, 'is', 'are')} also in the data of training "
-                "or validation, or another one of their group is: results are too optimistic",
+                "or validation, or share a group with images there: results are too optimistic",
                 "warn",
             )
         )
     if any(result.status == "partial" for result in results):
         badges.append(Badge("partial run", "training stopped before the end of its budget", "warn"))
     if any(result.environment.dirty for result in results):
-        badges.append(Badge("dirty git", "made with uncommitted code", "warn"))
+        badges.append(UNCOMMITTED)
     if report.options.images == "intersection" and report.notes:
         badges.append(Badge("subset of images", "only images with the same truth in all runs", "warn"))
     if len(report.timed_hardware) > 1 or len(speed.machines) > 1:

@@ -148,6 +148,13 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{count(number)} {agree(number, one, many)}"
 
 
+def images_left_out(number: int) -> str:
+    """Say that images of a gallery are left out."""
+    return (
+        f"{plural(number, 'chosen image was', 'chosen images were')} left out to limit the size of this page."
+    )
+
+
 _QUOTED = re.compile(r"""(['"])(?:~|[A-Za-z]:)?[/\\][^'"]*[/\\]([^'"/\\]*)\1""")
 _PATH = re.compile(r"""(?<![\w./\\:-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'",;:]+[/\\])+([^\s/\\'",;:]*)""")
 _WHOLE = re.compile(r"(?:~|[A-Za-z]:)?[/\\][^\n]*[/\\]([^/\\\n]*)")

@@ -173,6 +173,10 @@ class Badge:
     tone: Literal["plain", "warn"] = "plain"
 
 
+UNCOMMITTED = Badge("uncommitted code", "the recorded commit does not contain all of it", "warn")
+"""Badge of results of a checkout with changes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A page, and the files it links to by their path from its folder."""

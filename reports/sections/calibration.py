@@ -64,6 +64,7 @@ def section(report: ReportData) -> Section:
     means = calibration_means(report, min_score)
     finding = finding_text(means, report.seeds > 1)
     diagram = reliability_diagram("reliability", "Precision over score", finding, report.labels, curves)
+    several = len(report.models) > 1
     first = " The diagram shows each model's first run; sentence and table are means over runs." * (
         report.seeds > 1
     )
@@ -74,15 +75,21 @@ def section(report: ReportData) -> Section:
         figures=(replace(diagram, caption="On the dotted line, precision equals score."),),
         tables=(_table(means, min_score), *_tables(report, curves)),
         method=(
-            f"Detections with a score of at least {min_score:.3g}, the same minimum for all models, are divided into ten "
+            f"Detections with a score of at least {min_score:.3g}{', the same minimum for all models,' if several else ''} are divided into ten "
             "bins of about equal size. True positives match an object of their class with an IoU of at least 0.5; ignored "
             "detections are left out. For a perfectly calibrated model, precision equals score (dotted line). Bars are "
             "Wilson's 95% intervals; they assume independent detections, which detections in the same image are not. "
             f"The difference of mean score and precision has no interval here: treat small differences as none.{first} D-ECE "
             "(Küppers et al. 2020) is the mean distance from the dotted line over ten bins of equal width, weighted by the "
             "number of detections.",
-            "Scores of models trained with different losses are not comparable, so elsewhere on this page each model is "
-            "shown at the score threshold of its own highest F1.",
+            *(
+                [
+                    "Scores of models trained with different losses are not comparable, so elsewhere on this page each model is "
+                    "shown at the score threshold of its own highest F1."
+                ]
+                if several
+                else []
+            ),
         ),
         links=(Link("reliability.csv", "bins, by run"),),
     )

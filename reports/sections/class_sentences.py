@@ -40,7 +40,7 @@ def extremes_text(which: str, measure: str, models: int, low: Extreme, high: Ext
         low: lowest value.
         high: highest value, which is another.
     """
-    over = "" if models == 1 else ", mean over models,"
+    over = "" if models == 1 else " (mean over models)"
     return (
         f"Of the classes {which}, {measure}{over} is lowest for {formatting.join_words(list(low.holders))} "
         f"({formatting.points(low.value)}) and highest for {formatting.join_words(list(high.holders))} "

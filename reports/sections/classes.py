@@ -53,7 +53,9 @@ def section(report: ReportData) -> Section:
         warnings=warnings,
         method=(
             "The AP of a class is computed as in the leaderboard, from that class alone. A class with objects but without "
-            "detections has AP 0; a class without valid objects has no AP. The spread of a row is its highest value minus its lowest.",
+            "detections has AP 0; a class without valid objects has no AP."
+            + " The spread of a row is its highest value minus its lowest."
+            * (len(report.models) > 1),
             *_intervals_method(report),
         ),
         links=(Link("metrics.csv", "values by class, IoU threshold and size"),),
@@ -65,9 +67,10 @@ def _intervals_method(report: ReportData) -> tuple[str, ...]:
         return ()
     method = report.statistics.method
     return (
-        f"Small numbers are {method.confidence:.0%} confidence intervals from {formatting.plural(method.resamples, 'bootstrap replicate')}. "
-        "A difference on a class is decisive if its interval excludes 0 and its p-value is significant after the "
-        f"Benjamini-Hochberg correction for the number of classes. Classes with fewer than {FEW_OBJECTS} objects are not tested.",
+        f"Small numbers are {method.confidence:.0%} confidence intervals from {formatting.plural(method.resamples, 'bootstrap replicate')}."
+        + " A difference on a class is decisive if its interval excludes 0 and its p-value is significant after the "
+        "Benjamini-Hochberg correction for the number of classes. "
+        f"Classes with fewer than {FEW_OBJECTS} objects are not tested." * (len(report.models) > 1),
     )
 
 

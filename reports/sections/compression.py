@@ -45,7 +45,7 @@ def section(report: ReportData, speed: Speed) -> Section | None:
         TableColumn("Model"),
         TableColumn("Method"),
         TableColumn("AP", numeric=True),
-        TableColumn("Difference to the original", numeric=True),
+        TableColumn("Difference from the original", numeric=True),
         TableColumn("Median (ms)", numeric=True),
         TableColumn("Size", numeric=True),
         TableColumn("Operations", numeric=True),
@@ -61,7 +61,7 @@ def section(report: ReportData, speed: Speed) -> Section | None:
         "compression",
         "Compression",
         " ".join(filter(None, (_finding(report, group) for group in groups)))
-        or "No difference to an original can be shown.",
+        or "No difference from an original can be shown.",
         figures=figures,
         tables=(PageTable("compression-table", caption, columns, tuple(rows)),),
         warnings=warnings,
@@ -107,7 +107,7 @@ def _figure(
     costs: Mapping[int, tuple[float, float, float]],
     axis: str,
 ) -> Figure:
-    """AP over a cost with its interval, by model; bars are paired intervals of the difference to the original."""
+    """AP over a cost with its interval, by model; bars are paired intervals of the difference from the original."""
     aps = {model: mean(report.headline("ap")[model]) for model in costs}
     front = pareto_front(np.array([cost for cost, *_ in costs.values()]), np.array(list(aps.values())))
     original = None if group.original is None else mean(report.headline("ap")[group.original])
@@ -129,7 +129,7 @@ def _figure(
     bars = (
         ""
         if original is None
-        else " Vertical bars are the paired intervals of the difference to the original, whose AP is the horizontal line: the "
+        else " Vertical bars are the paired intervals of the difference from the original, whose AP is the horizontal line: the "
         "difference is decisive for this pair where the bar does not reach the line."
     )
     return replace(drawn, caption=f"{finding} Up and to the left is better.{bars}")

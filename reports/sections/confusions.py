@@ -21,7 +21,7 @@ MAX_CLASSES = 12
 METHOD = (
     "The confusion matrix has a row for each class of objects and a column for each class of detections. First the true "
     "positives are paired with their objects; then false positives of the type classification are paired with the objects "
-    "that are left, one to one, by falling IoU from 0.5 on. Objects that are left after that have no detection: they are in the "
+    "that are left, one to one, in order of decreasing IoU, if it is at least 0.5. Objects that are left after that have no detection: they are in the "
     "last column, whether a box with a localization error lies on them or nothing does. False positives without an object "
     "are in the last rows, by type; classification errors are among them where their object has another detection. So each row of a "
     "class adds up to its objects, each column to its detections, and all cells off the diagonal except the last column to "

@@ -103,8 +103,9 @@ def _intervals_method(report: ReportData) -> tuple[str, ...]:
     return (
         f"Shaded areas are pointwise {method.confidence:.0%} confidence intervals of the mean curve, from the same "
         f"{formatting.plural(method.resamples, 'bootstrap replicate')} as all intervals on this page; they cover the whole curve with a "
-        "lower probability. Models are compared on the same images, so overlapping areas do not mean that two models are "
-        "tied: see the pairwise differences.",
+        "lower probability."
+        + " Models are compared on the same images, so overlapping areas do not mean that two models are tied: see the "
+        "pairwise differences." * (len(report.models) > 1),
     )
 
 

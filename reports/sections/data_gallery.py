@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.analysis.sample_images import PageSample
+from reports.elements import formatting
 from reports.elements.formatting import plural
 from reports.elements.page import Section
 from reports.records.data_check import DataCheck
@@ -28,13 +29,7 @@ def gallery(
         finding += f", {len(suspicious)} of them suspicious: the boxes in question are drawn in yellow"
     if not shown:
         finding = "No image could be shown"
-    warnings = (
-        [
-            f"{plural(left_out, 'chosen image was', 'chosen images were')} left out to limit the size of this page."
-        ]
-        if left_out
-        else []
-    )
+    warnings = [formatting.images_left_out(left_out)] if left_out else []
     groups = [("Suspicious images", suspicious), ("Images by class", others)]
     return Section(
         "gallery",

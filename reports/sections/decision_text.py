@@ -72,7 +72,7 @@ def finding(decision: Decision) -> list[str]:
             f"{_behind(aside)}."
         )
     sentences += [
-        f"{printable(fate.name)} was worse after {_trainings(fate.eliminated_in)}{_margin(fate.by)}; for lack of time it had no longer ones."
+        f"{printable(fate.name)} was worse after {_trainings(fate.eliminated_in)}{_margin(fate.by)}; for lack of time it was not trained longer."
         for fate in worse_before
     ]
     return sentences
@@ -193,7 +193,7 @@ def outcome_text(decision: Decision, fate: Fate) -> str:
         return "still in training"
     if fate.outcome == "set_aside":
         if fate.eliminated_in is not None:
-            return f"worse after {_trainings(fate.eliminated_in)}{_margin(fate.by)}; no time for longer ones"
+            return f"worse after {_trainings(fate.eliminated_in)}{_margin(fate.by)}; no time for longer trainings"
         return f"set aside after round {fate.round}, for lack of time"
     if fate.outcome == "over_limit":
         return f"over the limit: {printable(fate.reason)}"

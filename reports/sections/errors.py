@@ -53,12 +53,12 @@ def section(report: ReportData) -> Section:
             "with an object of its class that has a true positive. Background: IoU below 0.1 with all objects of all classes. "
             "Both (class and localization are wrong): all others. With a crowd, IoU is the part of the detection that the crowd "
             "covers. Ignored objects and crowds count only for detections that overlap no other object by 0.1.",
-            "The sentence, the first figure, the first table and the confusions have the detections that reach the score threshold "
+            "The sentence, the first figure, the first table and the confusions are based on the detections that reach the score threshold "
             "of a model's highest F1. An object without a true positive is undetected, also where a detection of another class or "
             "a poorly localized one lies on it.",
             "The cost of an error type is the increase in AP at IoU 0.50 if its errors were corrected and nothing else changed, "
             "over all scores. Missed: objects without a true positive that no classification or localization error lies on. Costs interact, so "
-            "they do not add up to the AP that is lacking.",
+            "they do not add up to the AP50 that is missing.",
             confusions.METHOD,
             "oLRP (Oksuz et al., TPAMI 2022) combines false positives, false negatives and localization error at each class's "
             "optimal score threshold into an error from 0 to 1, averaged over classes; lower is better.",

@@ -43,10 +43,7 @@ def section(report: ReportData, max_bytes: int) -> Section:
             f"({first.error})."
         )
     if left_out:
-        warnings.append(
-            f"{formatting.plural(left_out, 'chosen image was', 'chosen images were')} left out to limit the size of this page; "
-            "--report-max-mb sets the limit."
-        )
+        warnings.append(formatting.images_left_out(left_out))
     return Section(
         "gallery",
         title,
@@ -108,9 +105,10 @@ def _method(report: ReportData) -> str:
         f"({', '.join(scores)}). The thresholds were chosen on these images, so the counts are slightly optimistic. A true "
         "positive has the class of an object and an IoU of at least 0.5 with it; types of false positives are those of the section "
         "on errors. Ignored objects and detections matched to them are not drawn. Images are ranked by their false positives "
-        "and false negatives; ties go by image order. Each image is shown once, so a group leaves out the images of other groups; "
-        "typical images lie between the quartiles, and those with the fewest errors have a true positive. "
-        "Objects that no model detects, and detections of all models (same class, IoU of at least 0.5 with each other) that overlap no "
+        "and false negatives; images with equal numbers are in their original order. Each image is shown once, so a group leaves out the "
+        "images of other groups; typical images lie between the quartiles, and those with the fewest errors have a true positive."
+        + " Objects that no model detects, and detections of all models (same class, IoU of at least 0.5 with each other) that overlap no "
         "annotation of any class by 0.1, may be annotation errors. An "
         "image's influence on the lead is how much the difference in AP between the two best models shrinks without it."
+        * (len(report.models) > 1)
     )

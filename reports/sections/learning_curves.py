@@ -39,15 +39,15 @@ def section(report: ReportData, results: LearningResults | None) -> Section | No
         tables=(_values_table(report, results), _outlook_table(labels, results)),
         warnings=_warnings(labels, results),
         method=(
-            "The training images are nested: each smaller set is a part of the larger ones, stratified by class; all models and "
+            "The training images are nested: each smaller set is a subset of the larger ones, stratified by class; all models and "
             "seeds use the same sets, and all are tested on the same images. Other sections of this page compare the runs with "
             "the most training images.",
             "The curve is the power law a − b·n^−c, by least squares with a between 0 and 1. Bands and intervals are percentiles of fits to "
-            "bootstrap replicates of all values, which resample the test images and vary with the seeds; they do not contain that other "
-            "training images could have been chosen. In simulations they contain the true value in 90% to 95% of experiments "
+            "bootstrap replicates of all values, which resample the test images and vary with the seeds; they do not include the variance "
+            "between choices of training images. In simulations they contain the true value in 90% to 95% of experiments "
             "(python -m tests.benchmarks.learning_curve_coverage), if the truth is a power law. Nothing is said beyond "
             f"{REACH:g} times the training images, and nothing beyond the measured range for {_joined(_REASONS.values())}.",
-            f"Settings are the same at each size: {_equal_effort(report)}, and settings that are best for many images need not be "
+            f"Settings are the same at each size: {_equal_effort(report)}, but the best settings for many images need not be the best "
             "for few.",
         ),
         links=(
@@ -114,7 +114,7 @@ def until_text(label: str, curve: ModelCurve) -> str:
     fitted = curve.curve
     if fitted is None or fitted.unsupported is not None:
         reason = _REASONS["few_sizes" if fitted is None else fitted.unsupported or "few_sizes"]
-        return f"When {label} reaches {level} cannot be said from {reason}."
+        return f"How many images {label} needs for {level} cannot be estimated from {reason}."
     until = fitted.images_until(LEVEL)
     limit = f"{REACH:g} times the data ({formatting.plural(round(fitted.limit), 'image')})"
     if math.isinf(until.low):
@@ -138,9 +138,9 @@ def payoff_text(labels: Sequence[str], results: LearningResults, at: int) -> str
     other = labels[payoff.best]
     change = f"{other} instead by {_gain(switching)}"
     ends = {
-        "variant": "the other model pays more",
-        "images": "more images pay more",
-        "open": "which pays more is open",
+        "variant": "the other model helps more",
+        "images": "more images help more",
+        "open": "which helps more is not certain",
     }
     return f"{images[:1].upper()}{images[1:]}, {change}: {ends[payoff.verdict]}."
 
@@ -159,7 +159,7 @@ def _warnings(labels: Sequence[str], results: LearningResults) -> tuple[str, ...
     if results.seeds_vary:
         return ()
     return (
-        "Each value is of a single seed: curves are not extrapolated, and their bands only contain the variance of the test "
+        "Each value is of a single seed: curves are not extrapolated, and their bands include only the variance of the test "
         "images; train with --seeds 3.",
     )
 
@@ -256,9 +256,11 @@ def _outlook_table(labels: Sequence[str], results: LearningResults) -> PageTable
             law = f"{fitted.law.a:.3f} − {fitted.law.b:.3g}·n^−{fitted.law.c:.2f}"
         until = until_cell(curve)
         other = "–" if payoff.best is None else labels[payoff.best]
-        verdict = {"variant": f"{other} pays more", "images": "more images pay more", "open": "open"}[
-            payoff.verdict
-        ]
+        verdict = {
+            "variant": f"{other} helps more",
+            "images": "more images help more",
+            "open": "not certain",
+        }[payoff.verdict]
         made.append(
             TableRow(
                 (
@@ -278,7 +280,7 @@ def _outlook_table(labels: Sequence[str], results: LearningResults) -> PageTable
         TableColumn(f"Images until AP50 {formatting.points(LEVEL)}", True),
         TableColumn("Gain by twice the images", True, "extrapolated, in percentage points"),
         TableColumn("Gain by the best model", True, "with the same images, in percentage points"),
-        TableColumn("What pays more"),
+        TableColumn("What helps more"),
     )
     return PageTable(
         "learning-outlook", "What more images and another model would bring, by AP50", columns, tuple(made)

@@ -136,7 +136,7 @@ def _leader_text(report: ReportData, results: MaskResults) -> str:
     verb = agree(len(best.holders), "has", "have")
     return (
         f"{formatting.join_words(list(best.holders))} {verb} the highest mIoU, {formatting.points(best.value)}. Without resamples, "
-        "nothing tells how certain the differences are."
+        "the uncertainty of the differences is not known."
     )
 
 
@@ -223,10 +223,7 @@ def _gallery(report: ReportData, results: MaskResults, max_bytes: int) -> tuple[
             f"{formatting.plural(len(unreadable), 'chosen image')} could not be shown; the first is {first.name} ({first.error})."
         )
     if left_out:
-        warnings.append(
-            f"{formatting.plural(left_out, 'chosen image was', 'chosen images were')} left out to limit the size of this page; "
-            "--report-max-mb sets the limit."
-        )
+        warnings.append(formatting.images_left_out(left_out))
     labels = sorted({label for _, image in images for label in image.labels})
     groups = [
         (name, heading, [image for group, image in images if group == name])

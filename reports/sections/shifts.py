@@ -34,8 +34,8 @@ def section(report: ReportData, shifts: Sequence[Shift]) -> Section | None:
         tables=tuple(_table(report.labels, shift) for shift in shifts),
         warnings=((f"Not measured on these images: {formatting.join_words(missing)}.",) if missing else ()),
         method=(
-            "Size: the image is scaled about its centre; grey surrounds a smaller one, a larger one is cut, and objects of which less "
-            "than half is left are ignored. AP at factors above 1 is therefore on fewer objects. Brightness: all values are "
+            "Size: the image is scaled about its centre; grey surrounds a smaller one, a larger one is cut, and objects with less "
+            "than half of their box left are ignored. AP at factors above 1 is therefore on fewer objects. Brightness: all values are "
             "multiplied, and limited to 255.",
             "Intervals are percentiles of the bootstrap over images, paired for differences; they do not contain the variance "
             "between seeds.",

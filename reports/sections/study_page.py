@@ -7,7 +7,7 @@ from typing import Any
 
 from reports.analysis.gallery_images import text_size
 from reports.elements import formatting
-from reports.elements.page import Badge, Document, Section
+from reports.elements.page import UNCOMMITTED, Badge, Document, Section
 from reports.elements.page_template import page_rules, render
 from reports.records.csv import to_csv
 from reports.records.study import StudyFolder, StudyResult
@@ -107,5 +107,5 @@ def _badges(folder: StudyFolder) -> list[Badge]:
     if len(folder.stages) - 1 < len(result.earlier):
         badges.append(Badge("stages missing", "folders of earlier stages do not exist any more", "warn"))
     if result.environment.dirty:
-        badges.append(Badge("dirty git", "made by uncommitted code", "warn"))
+        badges.append(UNCOMMITTED)
     return badges

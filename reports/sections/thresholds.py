@@ -44,11 +44,11 @@ def section(report: ReportData) -> Section:
         method=(
             "Detections with a score below the threshold are dropped. The others are true positives if they match an object "
             "of their class with an IoU of at least 0.5, and otherwise false positives, unless they are ignored. Counts are "
-            "over all classes. F1 is the harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN). The scores of "
-            "different models are not comparable, so one threshold does not suit all: the table and the markers show each "
-            "model at its own highest F1.",
-            "These thresholds were chosen on the same images, so precision, recall and F1 are slightly optimistic for all "
-            "models. Choose the threshold for use on validation images.",
+            "over all classes. F1 is the harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN)."
+            + " The scores of different models are not comparable, so one threshold does not suit all: the table and the "
+            "markers show each model at its own highest F1." * (len(report.models) > 1),
+            "The thresholds of the highest F1 were chosen on the same images, so precision, recall and F1 at them are slightly "
+            "optimistic. Choose the threshold for use on validation images.",
             *_intervals_method(report),
         ),
         links=(

@@ -55,7 +55,7 @@ def section(report: ReportData) -> Section | None:
         method=(
             "The loss is the sum of its terms, averaged over the updates since the last point; different loss functions are "
             "not comparable. AP is measured on the validation images, which are not used for training. The weights with the "
-            "highest validation AP are evaluated; those with the highest mIoU, where it is shown. The table has the same measure.",
+            "highest validation AP (or mIoU, where it is shown) are evaluated; the table shows the same measure.",
             "Validation AP was still rising when training ended if its highest value came in the last quarter of the epochs and "
             f"exceeds the highest value before by more than {100 * LEAST_GAIN:g} percentage points (or {LEAST_SHARE:.0%} of it, where that is less) and by more than twice the "
             "noise: the root mean square of the falls between evaluations in the second half of the epochs, rises counting as 0. "

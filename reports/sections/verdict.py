@@ -26,8 +26,8 @@ COLUMNS = (
     ("ap50", "AP50", "average precision at IoU threshold 0.50"),
     ("ap75", "AP75", "average precision at IoU threshold 0.75"),
     ("ap_small", "AP small", "AP of objects of up to 32 x 32 pixels"),
-    ("ap_medium", "AP medium", "AP of objects of up to 96 x 96 pixels"),
-    ("ap_large", "AP large", "AP of objects of more than 96 x 96 pixels"),
+    ("ap_medium", "AP medium", "AP of objects of 32 x 32 to 96 x 96 pixels"),
+    ("ap_large", "AP large", "AP of objects of 96 x 96 pixels or more"),
     ("ar_100", "AR", "average recall, mean over the same IoU thresholds and classes"),
 )
 """Short names, headings and meanings of the measures in the leaderboard; in all of them higher is better."""
@@ -62,12 +62,14 @@ def section(report: ReportData, speed: Speed, opening: str = "") -> Section:
         method=(
             "AP is defined as in COCO: the area under the interpolated precision-recall curve, sampled at 101 recall levels, as a "
             "mean over the IoU thresholds 0.50 to 0.95 in steps of 0.05 and over the classes with valid objects, with at most 100 "
-            "detections per image and class. AP50 and AP75 are AP at a single IoU threshold. Small, medium and large are objects of up to 32 x 32 "
-            "pixels, of up to 96 x 96 pixels, and larger. AR is the mean recall over the same IoU thresholds. A dash marks a value "
+            "detections per image and class. AP50 and AP75 are AP at a single IoU threshold. Small objects have up to 32 x 32 "
+            "pixels, medium ones 32 x 32 to 96 x 96, and large ones 96 x 96 or more. AR is the mean recall over the same IoU thresholds. A dash marks a value "
             "that is not defined, for instance because there are no objects of that size.",
             "Values are in percent, differences in percentage points: from 34.1% to 35.1% is one percentage point. All numbers are "
-            "computed from the detections of the runs. Models are ordered by AP. Runs that differ only in their "
-            "seed are one model, whose numbers are means over its seeds.",
+            "computed from the detections of the runs."
+            + " Models are ordered by AP." * (len(report.models) > 1)
+            + " Runs that differ only in their seed are one model, whose numbers are means over its seeds."
+            * (len(report.runs) > 1),
             *_statistics_method(report),
         ),
         links=(
@@ -88,9 +90,14 @@ def _statistics_method(report: ReportData) -> tuple[str, ...]:
         return ()
     method = report.statistics.method
     population = "images and seeds" if report.statistics.compared == "training recipes" else "images"
-    return (
+    text = (
         f"Brackets are {method.confidence:.0%} confidence intervals over {population}: Student's t with the standard error of "
-        f"{formatting.plural(method.resamples, 'bootstrap replicate')}, which are the values on as many resamples of the {method.unit}s, the same for all models (seed {method.seed}). Brackets of "
+        f"{formatting.plural(method.resamples, 'bootstrap replicate')}, which are the values on as many resamples of the {method.unit}s"
+    )
+    if len(report.models) == 1:
+        return (f"{text} (seed {method.seed}).",)
+    return (
+        f"{text}, the same for all models (seed {method.seed}). Brackets of "
         "a difference in the verdict are simultaneous intervals for all pairs. Two models share a letter if neither is decisively "
         "better. A difference is decisive if its confidence interval and the simultaneous interval exclude 0 and the p-value, "
         f"adjusted by Holm's method, is below {1 - method.confidence:.2g}. Small print below a rank: its "

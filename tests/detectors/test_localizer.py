@@ -99,7 +99,7 @@ def test_an_image_that_is_surely_background_has_no_detection():
 def test_notes_count_the_objects_that_are_no_targets():
     notes = localizer().training_notes([3, 0, 1, 2], (64, 64))
     assert notes == [
-        "of 6 training objects, 3 are no targets: a localizer learns the largest object of each image",
+        "of 6 training objects, 3 are not targets: a localizer learns the largest object of each image",
         "1 of 4 training images has no object: its class is background",
     ]
     assert localizer().training_notes([1, 1], (64, 64)) == []

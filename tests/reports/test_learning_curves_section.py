@@ -83,7 +83,7 @@ def test_an_unsupported_curve_makes_no_promise(results):
     curve = results.curves["ap50"][0]
     refused = replace(curve, curve=replace(curve.curve, unsupported="one_seed"))
     text = section.until_text("m", refused)
-    assert text.startswith("When m reaches AP50 90.0 cannot be said from one seed")
+    assert text.startswith("How many images m needs for AP50 90.0 cannot be estimated from one seed")
     assert section.until_cell(refused).text == "–"
     reached = replace(curve, values=tuple(replace(value, value=0.95) for value in curve.values))
     assert section.until_text("m", reached) == "m reaches AP50 90.0 with 25 images or fewer."
@@ -97,7 +97,7 @@ def test_another_model_pays_more_than_more_images_for_the_poor_one(report, resul
     assert poor.switching.value == pytest.approx(values[0] - values[1])
     if poor.doubling is not None:
         assert poor.verdict == "variant"
-        assert section.payoff_text(report.labels, results, 1).endswith("the other model pays more.")
+        assert section.payoff_text(report.labels, results, 1).endswith("the other model helps more.")
 
 
 def test_the_page_has_the_section_and_its_tables(report, results, tmp_path, no_drawing):

@@ -134,7 +134,7 @@ def test_the_sentence_on_classes_holds_on_the_data(drawn):
     assert ("not ranked" in text) == (len(ranked) < 2)
     if len(ranked) > 1:
         assert f"lowest for {facts.lowest.holders[0]} ({text_of(min(ranked.values()))})" in text
-        assert (", mean over models, is lowest" in text) == (len(by_model) > 1)
+        assert (" (mean over models) is lowest" in text) == (len(by_model) > 1)
     largest = re.search(r"is on (\w+): (m\d) is ([\d.]+) percentage points above (m\d)", text)
     if largest:
         label = CLASSES.index(largest[1])

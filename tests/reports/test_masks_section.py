@@ -142,7 +142,7 @@ def test_without_resamples_values_are_shown_and_nothing_is_called_better(truth, 
     report = mask_report(runs, truth, 0)
     section = masks.section(report, mask_results(report), 10**6)
     assert section.finding.startswith("good has the highest mIoU")
-    assert "nothing tells how certain the differences are" in section.finding
+    assert "the uncertainty of the differences is not known" in section.finding
     assert [table.slug for table in section.tables] == ["masks-models", "masks-classes-table"]
     assert "beat" not in section.finding
 

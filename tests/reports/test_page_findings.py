@@ -239,6 +239,21 @@ def test_slices_cover_all_valid_objects(runs, page):
     assert "No two slices of an axis differ decisively" in words(part(tree, "slices"))  # of 16 images
 
 
+OF_SEVERAL = re.compile(
+    r"change the order|ordered by|share a letter|two models|for all models|of different models|each model is shown|no model detects|"
+    r"the lead\b|decisively better|pairwise|[Ss]pread"
+)
+"""What only a page with several models can speak of."""
+
+
+def test_a_page_with_one_model_does_not_speak_of_others(runs, page, tmp_path, no_drawing):
+    text = words(parsed(write_report(runs[:1], tmp_path)))
+    assert not [text[max(0, found.start() - 60) : found.end() + 40] for found in OF_SEVERAL.finditer(text)]
+    assert "There is only one run: " in text
+    several = {found[0] for found in OF_SEVERAL.finditer(words(parsed(page)))}
+    assert {"share a letter", "two models", "the lead", "no model detects"} <= several
+
+
 def test_badges_name_the_limitations(runs, page, tmp_path, no_drawing):
     assert "2 seeds per model" in words(next(iter(every(parsed(page), "header"))))
     truth = runs[0].truth
@@ -251,7 +266,7 @@ def test_badges_name_the_limitations(runs, page, tmp_path, no_drawing):
     for badge in (
         "one run the variance between training seeds was not measured",
         "partial run",
-        "dirty git",
+        "uncommitted code",
         "mixed hardware",
     ):
         assert badge in text
