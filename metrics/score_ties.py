@@ -49,7 +49,7 @@ def detection_notes(matches: Matches) -> list[Note]:
         images = int(np.count_nonzero(counts > most))
         largest = int(counts.max())
         text = (
-            f"{left_out:,} of {plural(len(matches.detections), 'detection')} {agree(left_out, 'is', 'are')} beyond the {most} highest-scoring ones of their "
+            f"{left_out:,} of {plural(len(matches.detections), 'detection')} {agree(left_out, 'is', 'are')} beyond the {plural(most, 'highest-scoring one')} of their "
             f"image and class and {agree(left_out, 'does', 'do')} not count (in {plural(images, 'pair')} of image and class, with up to {plural(largest, 'detection')})"
         )
         notes.append(

@@ -38,7 +38,7 @@ TITLES = {
     Kind.external: "external models, trained elsewhere (--variant)",
     Kind.datasets: "data sets (--data, --format)",
     Kind.measures: "measures",
-    Kind.protocols: "protocols of benchmarks and other evaluators (bench eval, python -m metrics: --protocol)",
+    Kind.protocols: "protocols and evaluators (bench eval, python -m metrics: --protocol)",
     Kind.presets: "presets (--preset)",
     Kind.callbacks: "callbacks (--callback)",
 }
