@@ -10,6 +10,7 @@ import pandas as pd
 from metrics.compare.percent import points, points_interval
 from reports.analysis.decisions import Fate, fates
 from reports.analysis.report_data import ReportData
+from reports.analysis.study_values import setting_text
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.elimination import Course, courses
@@ -194,10 +195,7 @@ def _settings_text(decision: Decision, name: str) -> str:
         )
     tuned = next((each for each in decision.tuned if each.name == name), None)
     if tuned is not None and tuned.settings:
-        listed = ", ".join(
-            f"{path}={value:.3g}" if isinstance(value, float) else f"{path}={value}"
-            for path, value in tuned.settings.items()
-        )
+        listed = ", ".join(f"{path}={setting_text(value)}" for path, value in tuned.settings.items())
         parts.append(f"{listed} (validation {points(tuned.before)} → {points(tuned.after)})")
     return "; ".join(parts) or formatting.MISSING
 
@@ -281,9 +279,9 @@ def _method(decision: Decision) -> tuple[str, ...]:
         "models that learn slowly can catch up. After these rounds, as long as there is time, models are trained again from the start, for at least 1.5 times as many "
         "epochs, also those that were eliminated or set aside before: first until the trainings are as long as those of the settings; then models that were set aside are trained for as long; then "
         "seeds are added while models cannot be told apart and more seeds could change that; then the trainings become longer still.",
-        "Elimination: all pairs of models that were trained with the longest schedule so far are compared on the same validation images, and at last "
+        "Elimination: all pairs of models that were trained with the longest schedule so far are compared on the same validation images, and finally "
         "on the test images. What a look eliminates is worse after trainings of its length; the decision is about the longest ones. The standard error is that of the paired bootstrap over images plus the variance between seeds "
-        "(docs/statistics.md), so that models which differ by the luck of their trainings only are kept. A pair is tested at the error rate of "
+        "(docs/statistics.md), so that models that differ only by the luck of their trainings are kept. A pair is tested at the error rate of "
         f"the look divided by the number of other models that the decision began with ({others}). The error rates of all looks at validation "
         f"images sum to at most {50 * decision.error:g}%, and so do those of the looks at test images, however often one looks (Bonferroni; "
         f"docs/designs.md). So at most {50 * decision.error:g}% of such decisions eliminate the best model, and at most "

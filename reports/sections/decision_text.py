@@ -23,7 +23,7 @@ def before_verdict(decision: Decision) -> str:
     """What a comparison of the models on the test images is beside the decision."""
     used = printable(decision.used)
     return (
-        f"This section compares the models on the test images alone. {used} was chosen by the validation images, so that it need not "
+        f"This section compares the models on the test images alone. {used} was chosen by the validation images, so it need not "
         "be the first here; the test images decide only if a difference on them is significant (see Decision)."
     )
 
@@ -41,8 +41,9 @@ def finding(decision: Decision) -> list[str]:
     aside = [fate for fate in others if fate.outcome == "set_aside" and fate.eliminated_in is None]
     worse_before = [fate for fate in others if fate.outcome == "set_aside" and fate.eliminated_in is not None]
     worse = [fate for fate in others if fate.outcome == "eliminated"]
+    before = " before post-processing was tuned" if any(each.settings for each in decision.tuned) else ""
     chosen = (
-        f", which has the highest validation {measure_name(decision)} of the models that are left"
+        f", which has the highest validation {measure_name(decision)} of the models that are left{before}"
         if rivals
         else ""
     )

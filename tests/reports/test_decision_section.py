@@ -23,6 +23,7 @@ from reports.records.decision import (
     PlannedRound,
     SpentTime,
     Standing,
+    Tuned,
     load_decision,
     save_decision,
 )
@@ -133,6 +134,18 @@ def test_sentences_name_what_was_decided_and_what_was_not():
     assert "decided" not in text
 
 
+TUNED = Tuned(
+    name="fcos", settings={"nms.agnostic": False, "nms.iou": 0.45678}, before=0.4, after=0.5, trials=9
+)
+
+
+def test_the_model_was_chosen_before_post_processing_was_tuned():
+    text = finding(decision_of().model_copy(update={"tuned": (TUNED,)}))[0]
+    assert (
+        "the highest validation AP of the models that are left before post-processing was tuned. Its" in text
+    )
+
+
 def test_what_would_be_more_certain_is_computed_from_costs_and_variances():
     found = {each.kind: each for each in surer(decision_of())}
     run = 4 + 14 * 4
@@ -183,14 +196,15 @@ def test_the_page_begins_with_the_decision_and_has_every_look(tmp_path: Path):
         for name, skill in (("ssd", 0.7), ("fcos", 0.6))
         for seed in (0, 1)
     ]
-    decision = decision_of()
+    decision = decision_of().model_copy(update={"tuned": (TUNED,)})
     save_decision(tmp_path, decision)
     assert load_decision(tmp_path) == decision
     report = ReportData.from_runs(runs, options=ComparisonOptions(resamples=40))
     page = write_comparison(report, tmp_path / "out", decision=decision).read_text()
     assert page.index('id="decision"') < page.index('id="verdict"')
     assert "Use ssd, which has the highest validation AP" in page
-    assert "ssd was chosen by the validation images, so that it need not be the first here" in page
+    assert "nms.agnostic=false, nms.iou=0.4568 (validation 40.0 → 50.0)" in page
+    assert "ssd was chosen by the validation images, so it need not be the first here" in page
     looks = pd.read_csv(io.StringIO((tmp_path / "out" / "looks.csv").read_text()))
     assert looks.groupby(["split", "look"]).size().to_dict() == {("test", 1): 2, ("val", 1): 4, ("val", 2): 3}
     assert looks.loc[looks["eliminated"], "model"].tolist() == ["atss"]
