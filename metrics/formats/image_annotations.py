@@ -277,18 +277,17 @@ def file_purpose(file: Path, root: Path, files: Sequence[Path]) -> str | None:
 
 
 def report_left_out(
-    counts: Counter[str], where: str, one: str = "entry is", many: str = "entries are"
+    counts: Counter[str], where: str, what: tuple[str, str] = ("entry is", "entries are")
 ) -> None:
     """Report how many annotations are left out, and of which kinds, if there are any.
 
     Args:
         counts: numbers by kind.
         where: file or folder, for the message.
-        one: what a single one is and why, such as ``shape encloses no area and is``.
-        many: the same of several ones.
+        what: what a single one is and why, such as ``shape encloses no area and is``, and the same of several ones.
     """
     if counts:
-        text = f"{where}: {plural(counts.total(), one, many)} left out: {counts_by_kind(counts)}"
+        text = f"{where}: {plural(counts.total(), *what)} left out: {counts_by_kind(counts)}"
         report(Note("left_out", text, where, {"annotations": counts.total()}))
 
 

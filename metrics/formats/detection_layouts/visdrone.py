@@ -34,8 +34,10 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
     report_left_out(
         left_out,
         str(path),
-        "detection is of a category that is not evaluated and is",
-        "detections are of categories that are not evaluated and are",
+        (
+            "detection is of a category that is not evaluated and is",
+            "detections are of categories that are not evaluated and are",
+        ),
     )
     return rows
 

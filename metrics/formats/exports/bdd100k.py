@@ -50,7 +50,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             images.append(_image(first, str(file), purpose, left_out))
             continue
         images += [_image(frame, f"{file}: [{k}]", purpose, left_out) for k, frame in enumerate(frames)]
-    report_left_out(left_out, str(root), "label has no box2d and is", "labels have no box2d and are")
+    report_left_out(left_out, str(root), ("label has no box2d and is", "labels have no box2d and are"))
     return images
 
 

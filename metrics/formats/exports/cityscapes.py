@@ -73,7 +73,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         text = f"{root}: {plural(counts['regions'], 'region')} that the benchmark does not evaluate {agree(counts['regions'], 'is', 'are')} ignored for every class"
         report(Note("ignored_regions", text, str(root), {"regions": counts["regions"]}))
     report_left_out(
-        left_out, str(root), "polygon is not an object and is", "polygons are not objects and are"
+        left_out, str(root), ("polygon is not an object and is", "polygons are not objects and are")
     )
     return images
 

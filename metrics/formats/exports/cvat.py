@@ -47,7 +47,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         if document.find("track") is not None:
             images += _frames(document, file, purpose, left_out)
         images += [_image(element, file, purpose, left_out) for element in document.findall("image")]
-    report_left_out(left_out, str(root), "shape encloses no area and is", "shapes enclose no area and are")
+    report_left_out(left_out, str(root), ("shape encloses no area and is", "shapes enclose no area and are"))
     return images
 
 

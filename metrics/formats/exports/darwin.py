@@ -50,8 +50,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     report_left_out(
         left_out,
         str(root),
-        "annotation is not a box or polygon and is",
-        "annotations are not boxes or polygons and are",
+        ("annotation is not a box or polygon and is", "annotations are not boxes or polygons and are"),
     )
     return without_partial_purposes(images)
 

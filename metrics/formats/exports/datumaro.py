@@ -55,8 +55,10 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     report_left_out(
         left_out,
         str(root),
-        "annotation is of a type that is not read and is",
-        "annotations are of types that are not read and are",
+        (
+            "annotation is of a type that is not read and is",
+            "annotations are of types that are not read and are",
+        ),
     )
     return images
 

@@ -46,8 +46,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     report_left_out(
         left_out,
         str(root),
-        "object is not a box or polygon and is",
-        "objects are not boxes or polygons and are",
+        ("object is not a box or polygon and is", "objects are not boxes or polygons and are"),
     )
     return without_partial_purposes(images)
 

@@ -53,7 +53,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     top = root if root.is_dir() else root.parent
     left_out: Counter[str] = Counter()
     images = [_image(file, top, left_out) for file in files]
-    report_left_out(left_out, str(root), "shape encloses no area and is", "shapes enclose no area and are")
+    report_left_out(left_out, str(root), ("shape encloses no area and is", "shapes enclose no area and are"))
     return images
 
 

@@ -61,8 +61,10 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     report_left_out(
         left_out,
         str(root),
-        "object is not to be considered (flag 0) and is",
-        "objects are not to be considered (flag 0) and are",
+        (
+            "object is not to be considered (flag 0) and is",
+            "objects are not to be considered (flag 0) and are",
+        ),
     )
     if counts["classes"]:
         text = f"{root}: classes have the names of MOT Challenge; write the names of other classes, one a line, into gt/labels.txt"

@@ -47,8 +47,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     report_left_out(
         left_out,
         str(root),
-        "instance is not a box or polygon and is",
-        "instances are not boxes or polygons and are",
+        ("instance is not a box or polygon and is", "instances are not boxes or polygons and are"),
     )
     return without_partial_purposes(images)
 

@@ -47,8 +47,10 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     report_left_out(
         left_out,
         str(root),
-        "figure is of a type that is not read or encloses no area, and is",
-        "figures are of types that are not read or enclose no area, and are",
+        (
+            "figure is of a type that is not read or encloses no area, and is",
+            "figures are of types that are not read or enclose no area, and are",
+        ),
     )
     purposes = {image.purpose for image in images}
     return images if None not in purposes else [_without_purpose(image) for image in images]

@@ -85,7 +85,9 @@ def read_entries(
             if (corners := _corners(region, f"{where}: region {k}", left_out)) is not None
         ]
         images.append(ImageAnnotation(folder + str(entry["filename"]), tuple(boxes), purpose=purpose))
-    report_left_out(left_out, str(file), "region encloses no area and is", "regions enclose no area and are")
+    report_left_out(
+        left_out, str(file), ("region encloses no area and is", "regions enclose no area and are")
+    )
     return images
 
 

@@ -51,7 +51,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             if not isinstance(image, str) or not image:
                 raise InputError(f"{where}: image_id: expected the name of the image's file")
             if names and number_of_class not in names:
-                left_out[f"features of class {number_of_class[:20]}"] += 1
+                left_out[f"class {number_of_class[:20]}"] += 1
                 boxes.setdefault(image, [])
                 continue
             used.add(number_of_class)
@@ -59,7 +59,14 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             boxes.setdefault(image, []).append(Box(label, _corners(properties, where)))
         purpose = file_purpose(file, top, files)
         images += [ImageAnnotation(name, tuple(of), purpose=purpose) for name, of in boxes.items()]
-    report_left_out(left_out, str(root), "have no name in the list of classes and are left out")
+    report_left_out(
+        left_out,
+        str(root),
+        (
+            "feature has no name in the list of classes and is",
+            "features have no name in the list of classes and are",
+        ),
+    )
     if not names and used:
         text = f"{root}: {plural(len(used), 'class has its number as name', 'classes have their numbers as names')}; write lines such as 11:Fixed-wing Aircraft into xview_class_labels.txt"
         report(Note("made_names", text, str(root), {"classes": len(used)}))
