@@ -130,6 +130,26 @@ class BoxTable:
             names = ", ".join(self.columns) or "none that is known"
             raise InputError(f"{self.where}: no column {', '.join(missing)}; it has {names}")
 
+    def is_plain(self) -> bool:
+        """Whether every row has a class and a box that is not in fractions of the image's sides; also True where a value is invalid."""
+        names = self._box_columns()
+        if names is None or not {"class", "class_id"} & set(self.columns):
+            return False
+        if any(map(self._has_empty, names)):
+            return False
+        try:
+            boxes = self.xywh()
+        except InputError:
+            return True
+        return not len(boxes) or bool(np.abs(boxes).max() > 1 or not (boxes % 1).any())
+
+    def _has_empty(self, name: str) -> bool:
+        column = self.columns[name]
+        values = column.to_numpy()
+        if values.dtype.kind == "f":
+            return bool(np.isnan(values).any())
+        return any(isinstance(value, str) and _EMPTY.fullmatch(value) for value in values.tolist())
+
     def text(self, name: str) -> tuple[list[str], NDArray[np.int64]]:
         """A column as text, whole numbers of Parquet as integers: its distinct values, and the index of each row's value."""
         encoded = self.columns[name].combine_chunks().dictionary_encode()
@@ -384,6 +404,7 @@ def box_values(value: object, where: str) -> list[str]:
     return list(found)
 
 
+_EMPTY = re.compile(r"\s*(nan|none|null)?\s*", re.IGNORECASE)
 _BOX_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FIRST_LINE = re.compile(rb"[^\r\n]*\S[^\r\n]*")
 _NUMBERS = frozenset(

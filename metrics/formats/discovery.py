@@ -80,7 +80,11 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
     if kind == ".parquet" and has_catalog(path):
         return AnnotationTable.load(path)
     if kind in (".parquet", ".csv"):
-        return _annotations(read_csv(path) if kind == ".csv" else read_parquet(path))
+        table = read_csv(path) if kind == ".csv" else read_parquet(path)
+        of_tool = exports()["box_csv"]
+        if not table.is_plain() and of_tool.files(path):
+            return _read_export(of_tool, path, [path], split)
+        return _annotations(table)
     if kind == ".json":
         return coco.read_truth(path)
     refuse_unreadable(path)

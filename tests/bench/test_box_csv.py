@@ -119,3 +119,27 @@ def test_images_without_a_row_are_counted(tmp_path: Path) -> None:
     assert "unannotated_images" not in opened(tmp_path)[1]
     Picture("without").save(tmp_path)
     assert "unannotated_images" in opened(tmp_path)[1]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "empty"),
+    [
+        ("image,class,x1,y1,x2,y2", "{},cat,0.125,0.16666666666,0.5,0.5", ""),
+        ("image_id,width,height,bbox", '{},64,48,"[8, 8, 24, 16]"', ""),
+        ("image,class,x,y,w,h", "{},cat,8,8,24,16", "im0.png,No finding,,,,"),
+    ],
+    ids=["fractions", "one class", "an image without objects"],
+)
+def test_a_table_given_as_a_file_is_read_like_one_in_a_folder(
+    tmp_path: Path, header: str, row: str, empty: str
+) -> None:
+    file = table(tmp_path, header, row)
+    if empty:
+        lines = file.read_text().splitlines()
+        file.write_text("\n".join([lines[0], empty, *lines[2:]]) + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputNote)
+        given, found = read_truth(file), read_truth(tmp_path)
+    assert given.fingerprint == found.fingerprint
+    np.testing.assert_allclose(given.boxes, [BOX] * (5 if empty else 6), atol=1e-6)
+    assert len(given.catalog.image_ids) == 6
