@@ -95,11 +95,13 @@ def frame_images(names: Sequence[str], frames: Collection[int]) -> tuple[dict[in
 
     Returns:
         Name by frame, and whether names are numbers (``000001.jpg``) that are those of the frames. Otherwise the frames 1, 2, ... are
-        the images in alphabetical order, as CVAT counts: names that are no numbers, lack a frame, or count from 0 where frames do not.
+        the images in alphabetical order, as CVAT counts: names that are no numbers, are not those of most frames, or count from 0
+        where frames do not. Names of most frames are numbers of frames of which some have no image, which the result lacks.
     """
     stems = [PurePosixPath(name).stem for name in names]
     if all(stem.isdecimal() and len(stem) < 19 for stem in stems):
         by_number = {int(stem): name for stem, name in zip(stems, names, strict=True)}
-        if set(frames) <= set(by_number) and (0 not in by_number or 0 in frames):
+        named = sum(frame in by_number for frame in frames)
+        if 2 * named >= len(frames) and (0 not in by_number or 0 in frames):
             return by_number, True
     return dict(enumerate(sorted(names), 1)), False

@@ -277,3 +277,14 @@ def test_classes_of_xview_without_a_list_have_their_numbers_as_names(tmp_path: P
     names.unlink()
     table, noted = kinds(tmp_path)
     assert (table.catalog.classes, noted) == (("11", "12"), ["made_names"])
+
+
+def test_a_missing_image_of_a_sequence_does_not_shift_the_frames_behind_it(tmp_path: Path) -> None:
+    lines = [(frame, 1, frame, 3, 20, 30, 1, 1, 1) for frame in (1, 2, 3, 4)]
+    write_lines(mot(tmp_path, frames=6) / "gt" / "gt.txt", lines, ",")
+    boxes = rows(read_truth(tmp_path))
+    (tmp_path / "img1" / "000003.jpg").unlink()
+    with pytest.raises(InputError, match=r"gt\.txt:3: frame 3: .*img1 has no such image; it has 5 images"):
+        read_truth(tmp_path)
+    write_lines(tmp_path / "gt" / "gt.txt", [line for line in lines if line[0] != 3], ",")
+    assert rows(read_truth(tmp_path)) == [row for row in boxes if row[0] != "000003"]
