@@ -68,6 +68,9 @@ def _part(
         folders = [root]
     else:
         near = (*(file.parent for file in files[:100]), *(file.parent.parent for file in files[:1]))
+        if images[0].purpose is not None and images[0].stem:
+            # Folders of other splits may have images of the same names.
+            near = tuple(dict.fromkeys((root / image.stem).parent for image in images))
         bases = dict.fromkeys((root, *(folder for folder in near if folder.is_relative_to(root))))
         folders = [base / name for base in bases for name in export.images]
     if any(image.stem for image in images):

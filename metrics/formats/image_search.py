@@ -129,6 +129,7 @@ class ImageSearch:
     ) -> Path | None:
         """The image whose path ends most like `name`; None where no file has its own name.
 
+        Of several, the only one that is beneath all folders of the name is meant: ``train/images/a.jpg`` by ``train/a.jpg``.
         Upper and lower case, composed and decomposed letters are equal unless several files differ only in them.
 
         Args:
@@ -150,6 +151,9 @@ class ImageSearch:
                 continue
             best = max(_likeness(parts, path, by_stem) for path in candidates)
             fitting = [path for path in candidates if _likeness(parts, path, by_stem) == best]
+            beneath = [path for path in fitting if _is_beneath(parts[:-1], path)]
+            if len(beneath) == 1:
+                fitting = beneath
             if len(fitting) > 1:
                 if not strict:
                     return None
@@ -327,6 +331,14 @@ def _likeness(parts: Sequence[str], path: Sequence[str], by_stem: bool) -> tuple
     reached = (*path[:-1], own)
     pairs = list(zip(reversed(parts), reversed(reached), strict=False))
     return _run([name_key(a) == name_key(b) for a, b in pairs]), _run([a == b for a, b in pairs])
+
+
+def _is_beneath(folders: Sequence[str], path: Sequence[str]) -> bool:
+    """Whether a path has all of some folders in their order, as ``train/images/a.jpg`` has that of ``train/a.jpg``."""
+    further = iter(path[:-1])
+    return bool(folders) and all(
+        any(name_key(one) == name_key(folder) for one in further) for folder in folders
+    )
 
 
 def _run(equal: Sequence[bool]) -> int:

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exported_data import opened, size, with_places
-from tiny_data import pictures, write_coco, write_voc
+from layouts import TRUTH
+from layouts.registry import Scene
+from tiny_data import Picture, pictures, write_coco, write_voc
 
 from bench.datasets import open_dataset
 from metrics import DetectionTable, read_truth
@@ -205,3 +207,25 @@ def test_a_reported_export_opens(name: str) -> None:
     assert not kind or kind in {note.kind for note in data.notes}
     if name.startswith("06a"):
         assert data.splits["train"].truth.xywh[0].round().tolist() == [60, 48, 47, 44]
+
+
+@pytest.mark.parametrize(
+    "name", ["kitti_splits", "dota_1_5", "visdrone", "roboflow_obb", "roboflow_createml"]
+)
+@pytest.mark.parametrize("inner", [False, True])
+def test_images_of_equal_names_in_folders_of_splits_are_those_of_their_split(
+    tmp_path: Path, name: str, inner: bool
+) -> None:
+    """KITTI's numbers count from 0 in each folder, so that another split has images of the same names."""
+    shown = {
+        split: [Picture(f"{i:06d}", objects=[(i % 2, (2 + 9 * k, 4, 20 + 9 * k, 20 + i))]) for i in range(8)]
+        for k, split in enumerate(("train", "val", "test"))
+    }
+    TRUTH[name].write(tmp_path, Scene(shown))
+    if inner:  # one folder further down than the annotations expect
+        for image in [*tmp_path.rglob("*.png"), *tmp_path.rglob("*.jpg")]:
+            (image.parent / "photos").mkdir(exist_ok=True)
+            image.rename(image.parent / "photos" / image.name)
+    for split, of in open_dataset(tmp_path).splits.items():
+        assert [len(of), {split[:3] in str(file.relative_to(tmp_path)) for file in of.files}] == [8, {True}]
+        assert of.truth.boxes[:, 0].tolist() == [2 + 9 * ("train", "val", "test").index(split)] * 8

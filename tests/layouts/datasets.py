@@ -25,6 +25,16 @@ def kitti(root: Path, scene: Scene) -> None:
         write_lines(root / "training" / "label_2" / f"{picture.name}.txt", lines)
 
 
+@truth("kitti_splits", "kitti", splits=True)
+def kitti_splits(root: Path, scene: Scene) -> None:
+    """KITTI's text files in folders of splits, as for NVIDIA's TAO toolkit."""
+    for split, of in scene.splits.items():
+        for picture in of:
+            picture.save(root / split / "images")
+            lines = [[scene.classes[label], 0, 0, 0, *box, *[0] * 7] for label, box in picture.objects]
+            write_lines(root / split / "labels" / f"{picture.name}.txt", lines)
+
+
 @truth("visdrone", "visdrone", splits=True, renamed=_PERSONS)
 def visdrone(root: Path, scene: Scene) -> None:
     """VisDrone-DET: a folder per split; some lines end with a comma."""

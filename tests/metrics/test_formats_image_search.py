@@ -206,3 +206,14 @@ def test_the_suffix_of_a_name_is_that_of_pathlib(name):
 @pytest.mark.parametrize("name", [".", "..", "/", "a/.."])
 def test_a_path_without_a_name_has_no_suffix(name):
     assert without_suffix(name) == str(PurePosixPath(name))
+
+
+def test_folders_of_a_name_decide_where_ends_of_paths_are_alike(tmp_path: Path) -> None:
+    touch(tmp_path, "train/images/a.jpg", "val/images/a.jpg", "val/images/b.jpg")
+    search = ImageSearch(tmp_path)
+    assert search.find("train/a.jpg", "gt") == tmp_path / "train/images/a.jpg"
+    assert search.find("val\\a", "gt", by_stem=True) == tmp_path / "val/images/a.jpg"
+    assert search.find("train/b.jpg", "gt") == tmp_path / "val/images/b.jpg"  # of its name there is one
+    for name in ("a.jpg", "images/a.jpg", "test/a.jpg", "old/train/a.jpg"):
+        with pytest.raises(InputError, match="may be"):
+            search.find(name, "gt")

@@ -9,23 +9,33 @@ from pathlib import Path
 from metrics.errors import InputError
 from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_text
 from metrics.notes import Note, report
 from metrics.plurals import plural
 
 _COLUMNS = 15
+_TRAINING = "training"
+_TRIED = 20
 _FOLDERS = ("label_2", "labels_2", "label", "labels")
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
-    for base in (path, path / "training"):
+    for base in (path, path / _TRAINING):
         for name in _FOLDERS:
-            files = visible_files(base / name, "*.txt")
-            if files and any(_is_kitti(file) for file in files[:20]):
+            if files := _of_kitti(base, f"{name}/*.txt"):
                 return files
+    for name in _FOLDERS:
+        if files := _of_kitti(path, f"*/{name}/*.txt"):
+            return [file for file in files if parse_purpose(file.parent.parent.name)]
     return []
+
+
+def _of_kitti(folder: Path, pattern: str) -> list[Path]:
+    files = visible_files(folder, pattern)
+    return files if any(_is_kitti(file) for file in files[:_TRIED]) else []
 
 
 def _is_kitti(file: Path) -> bool:
@@ -36,11 +46,20 @@ def _is_kitti(file: Path) -> bool:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     counts: Counter[str] = Counter()
-    images = [ImageAnnotation("", tuple(_boxes(file, counts)), stem=file.stem) for file in files]
+    images = [_image(file, root, counts) for file in files]
     if counts["regions"]:
         text = f"{root}: {plural(counts['regions'], 'DontCare region is', 'DontCare regions are')} ignored for every class"
         report(Note("ignored_regions", text, str(root), {"regions": counts["regions"]}))
     return images
+
+
+def _image(file: Path, root: Path, counts: Counter[str]) -> ImageAnnotation:
+    """The image of a file; in several folders around those of text files, each is a split."""
+    folder = file.parent.parent
+    boxes = tuple(_boxes(file, counts))
+    if folder in (root, root / _TRAINING):
+        return ImageAnnotation("", boxes, stem=file.stem)
+    return ImageAnnotation("", boxes, purpose=parse_purpose(folder.name), stem=f"{folder.name}/{file.stem}")
 
 
 def _boxes(file: Path, counts: Counter[str]) -> list[Box]:
