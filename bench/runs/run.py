@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import pandas as pd
 from torch import nn
@@ -49,6 +49,7 @@ from metrics.match_rule import MatchRule
 from metrics.notes import Note, report
 from metrics.score_ties import detection_notes
 from metrics.tables import DetectionTable
+from reports.analysis.models import model_digest
 from reports.records.run import (
     Budget,
     BudgetLimit,
@@ -114,6 +115,13 @@ def run(
     if distributed.is_main_process():
         context.progress.message(f"{folder.name}: reusing the finished run")
     return RunFolder.open(folder)
+
+
+class _SourceRun(NamedTuple):
+    """A run that another started from or imitated: its name, and the digest of its model."""
+
+    name: str | None
+    model: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -316,6 +324,10 @@ class _Execution:
         tree = config.tree()
         source = find_model(config.variant).source
         trained_here = isinstance(config, RunConfig)
+        parent, teacher = (
+            self._source("compression.run", "parent"),
+            self._source("distill.teacher", "teacher"),
+        )
         return RunResult(
             name=self.name,
             variant=config.variant if self.context.show_paths else shorten_path(config.variant),
@@ -347,8 +359,10 @@ class _Execution:
             ),
             seed=config.seed if isinstance(config, RunConfig) else None,
             trained_by=None if self.trained is None else self.trained.result.name,
-            parent=self._source("compression.run", "parent"),
-            teacher=self._source("distill.teacher", "teacher"),
+            parent=parent.name,
+            parent_model=parent.model,
+            teacher=teacher.name,
+            teacher_model=teacher.model,
             pruned=self._pruned(predicted),
             config=tree if self.context.show_paths else shorten_paths(tree),
             budget=self._budget(predicted),
@@ -365,13 +379,16 @@ class _Execution:
             finished=datetime.now(UTC),
         )
 
-    def _source(self, setting: str, field: str) -> str | None:
-        """Name of the run whose folder a setting gives; with the weights of another run, what that run recorded."""
+    def _source(self, setting: str, field: str) -> _SourceRun:
+        """The run whose folder a setting gives; with the weights of another run, what that run recorded."""
         if self.trained is not None:
-            known: str | None = getattr(self.trained.result, field)
-            return known
+            known = self.trained.result
+            return _SourceRun(getattr(known, field), getattr(known, f"{field}_model"))
         path = self.config.get(setting) if isinstance(self.config, RunConfig) else None
-        return None if path is None else RunFolder.open(path).result.name
+        if path is None:
+            return _SourceRun(None, "")
+        result = RunFolder.open(path).result
+        return _SourceRun(result.name, model_digest(result))
 
     def _pruned(self, predicted: _Predicted) -> dict[str, tuple[int, ...]]:
         """Shapes of the network's tensors that differ from those of the settings."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reports.analysis.compression_method import compression_method
+from reports.analysis.models import model_digest
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
-from reports.records.run import RunFolder
+from reports.records.run import RunFolder, RunResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,8 @@ class CompressedNetwork:
     """Models of one trained network.
 
     Attributes:
-        original: number of the model that was trained; None if it is not in the comparison, or has runs of several seeds,
-            whose mean is not that of the network that was compressed.
+        original: number of the model that was trained; None if it is not in the comparison, or with other seeds than those of
+            which each of the others was made, so that means over seeds do not compare.
         made: number of each model that was made of it: a file, a network that was compressed and trained further, or a file of
             such a network.
     """
@@ -28,28 +29,23 @@ class CompressedNetwork:
 
 def compressed_networks(report: ReportData) -> list[CompressedNetwork]:
     """Networks of which the comparison has two models, itself counted."""
-    parents = {
-        run.result.name: run.result.parent
-        for model in report.models
-        for run in model.runs
-        if run.result.parent
-    }
-    made: dict[str, list[int]] = {}
-    for model in report.models:
-        for run in model.runs:
-            source = run.result.parent or (run.result.model_file and run.result.model_file.run)
-            if source:
-                made.setdefault(_first(source, parents), []).append(model.number)
+    results = [(model.number, run.result) for model in report.models for run in model.runs]
+    owners = {result.name: number for number, result in results}
+    models = {model_digest(result): number for number, result in results}
+    parents = {result.name: result for _, result in results if result.parent}
+    made: dict[int | str, dict[int, set[str]]] = {}
+    for number, result in results:
+        if result.parent or (result.model_file and result.model_file.run):
+            first, digest = _first(result, parents)
+            network = owners.get(first, models.get(digest, digest or first))
+            made.setdefault(network, {}).setdefault(number, set()).add(first)
     groups = []
-    for name, members in made.items():
-        owner = next((m for m in report.models if any(run.result.name == name for run in m.runs)), None)
-        if owner is not None or len(members) > 1:
-            alone = owner is not None and len(owner.runs) == 1
-            groups.append(
-                CompressedNetwork(
-                    owner.number if owner is not None and alone else None, tuple(dict.fromkeys(members))
-                )
-            )
+    for network, members in made.items():
+        original = network if isinstance(network, int) else None
+        if original is not None or len(members) > 1:
+            seeds = {name for name, owner in owners.items() if owner == original}
+            whole = all(firsts == seeds for firsts in members.values())
+            groups.append(CompressedNetwork(original if whole else None, tuple(members)))
     return groups
 
 
@@ -74,8 +70,14 @@ def network_size(run: RunFolder) -> int | None:
     return weights.stat().st_size if weights.is_file() else None
 
 
-def _first(name: str, parents: Mapping[str, str]) -> str:
-    """The run that a run was compressed from, directly or by others in between; itself if it was not compressed."""
+def _first(result: RunResult, parents: Mapping[str, RunResult]) -> tuple[str, str]:
+    """Name and digest of the model of the run that a run or file was made of, directly or by others in between."""
+    name, digest = result.parent, result.parent_model
+    if name is None:
+        assert result.model_file is not None
+        name, digest = result.model_file.run, ""
     while name in parents:
-        name = parents[name]
-    return name
+        above = parents[name]
+        assert above.parent is not None
+        name, digest = above.parent, above.parent_model
+    return name, digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import defaultdict
@@ -17,9 +18,13 @@ from reports.analysis.compression_method import compression_method
 from reports.records.run import RunFolder, RunResult
 
 _COMPRESSION = "compression"
+_TEACHER = "distill.teacher"
 
 MAY_DIFFER = frozenset({"seed", "device", "threads", "workers"})
 """Settings in which two runs of one model may differ."""
+
+_OTHER_RUNS = (("compression", "run", "parent_model"), ("distill", "teacher", "teacher_model"))
+"""Section and name of the settings that give another run, and the field of results with the digest of its model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,11 @@ def model_settings(result: RunResult) -> dict[str, Any]:
     return {key: value for key, value in result.config.items() if key not in MAY_DIFFER}
 
 
+def model_digest(result: RunResult) -> str:
+    """Return 16 hex digits that runs of the same model share."""
+    return hashlib.sha256(_identity(result).encode()).hexdigest()[:16]
+
+
 def _group(runs: Sequence[RunFolder]) -> list[tuple[str, tuple[RunFolder, ...]]]:
     """The label and the runs of each model."""
     groups: dict[str, list[RunFolder]] = defaultdict(list)
@@ -132,8 +142,11 @@ def _describe_truth(result: RunResult) -> str:
 
 
 def _identity(result: RunResult) -> str:
-    """Everything that makes two runs different models, which the seed does not."""
+    """Everything that makes two runs different models, which the seed does not, nor that of a run that they were made of."""
     settings = model_settings(result)
+    for section, name, field in _OTHER_RUNS:
+        if model := getattr(result, field):
+            settings[section] = {**settings[section], name: model}
     # Runs without settings and seed hold detections made elsewhere: each is a model.
     alone = result.name if not settings and result.seed is None else ""
     return json.dumps([result.variant, settings, alone], sort_keys=True, default=str)
@@ -165,7 +178,7 @@ def _labels(results: Sequence[RunResult]) -> list[str]:
 
     A value that more than half of the models of a variant have is not named: of three, of which one has another threshold, that one
     is ``ssd (nms.iou=0.4)``. The values of two models are both named. A network that was made of another run is named by how it was
-    compressed: ``ssd (pruned 50%)``. For a name that begins with a folder
+    compressed, ``ssd (pruned 50%)``, and one that imitated another run ``ssd (distilled)``. For a name that begins with a folder
     (``old/ssd-shapes-0-...``) the folder is enough.
     """
     labels = [result.variant for result in results]
@@ -174,7 +187,7 @@ def _labels(results: Sequence[RunResult]) -> list[str]:
         differing = {
             path: values
             for path, values in differences([model_settings(results[at]) for at in same]).items()
-            if path.partition(".")[0] != _COMPRESSION
+            if path.partition(".")[0] != _COMPRESSION and path != _TEACHER
         }
         methods = _methods([results[at] for at in same])
         for place, at in enumerate(same):
@@ -194,15 +207,30 @@ def _labels(results: Sequence[RunResult]) -> list[str]:
 
 
 def _methods(results: Sequence[RunResult]) -> list[str]:
-    """How each network was compressed, with the run that it was made of if there are several; all empty if all are the same."""
+    """How each network was compressed and whether it was distilled, each with the other run if there are several; all empty if all
+    are the same.
+    """
     methods = [compression_method(result.config) for result in results]
-    sources = [str((result.config.get(_COMPRESSION) or {}).get("run") or "") for result in results]
-    several = len(set(filter(None, sources))) > 1
+    parents = _other_runs(results, _COMPRESSION, "run", "parent")
+    teachers = _other_runs(results, "distill", "teacher", "teacher")
     words = []
-    for result, method, source in zip(results, methods, sources, strict=True):
-        parent = f" of {result.parent or PurePath(source).name}" if several else ""
-        words.append("" if method is None else f"{method.short}{parent}")
+    for method, parent, teacher in zip(methods, parents, teachers, strict=True):
+        compressed = [] if method is None else [f"{method.short}{parent and f' of {parent}'}"]
+        distilled = [] if teacher is None else [f"distilled{teacher and f' from {teacher}'}"]
+        words.append(", ".join([*compressed, *distilled]))
     return words if len(set(words)) > 1 else [""] * len(words)
+
+
+def _other_runs(results: Sequence[RunResult], section: str, name: str, field: str) -> list[str | None]:
+    """The name of the run that each result has in a setting, empty if all have runs of one model; None where it has none."""
+    given = [(result.config.get(section) or {}).get(name) for result in results]
+    models = {
+        getattr(result, f"{field}_model") or run for result, run in zip(results, given, strict=True) if run
+    }
+    return [
+        None if not run else (getattr(result, field) or PurePath(str(run)).name) if len(models) > 1 else ""
+        for result, run in zip(results, given, strict=True)
+    ]
 
 
 def _brief(value: Any) -> str:

@@ -179,8 +179,12 @@ class RunResult(Record):
     """Name of the run whose weights predicted, with other settings of prediction; None if this run trained its own."""
     parent: str | None = None
     """Name of the run whose network was compressed and trained further; None if this run did not start from another."""
+    parent_model: str = ""
+    """Digest of the model of `parent`, the same for runs of all its seeds; empty if there is none or it was not recorded."""
     teacher: str | None = None
     """Name of the run that was imitated in training; None without distillation."""
+    teacher_model: str = ""
+    """Digest of the model of `teacher`; see `parent_model`."""
     pruned: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """Shape of each tensor of the network whose shape pruning changed, by name; empty for the network of the settings."""
     config: Settings = Field(default_factory=dict)

@@ -39,7 +39,7 @@ def section(report: ReportData, speed: Speed) -> Section | None:
     warnings = []
     if any(group.original is None for group in groups):
         warnings.append(
-            "Differences are shown only where the original run is part of the comparison, as the only seed of its model."
+            "Differences are shown only where the original is part of the comparison, with the seeds of the runs that were made of it."
         )
     columns = (
         TableColumn("Model"),

@@ -21,7 +21,7 @@ from bench.settings.resolution import resolve
 from bench.training.step import Stepper
 from bench.tune.search_space import parse_space
 from metrics.errors import InputError
-from reports.analysis.models import model_labels
+from reports.analysis.models import model_digest, model_labels
 from reports.records.run import RunFolder
 
 pytest.importorskip("torch_pruning", reason="torch-pruning is absent: pip install detbench[compress]")
@@ -54,6 +54,7 @@ def pruned(parent) -> RunFolder:
 
 def test_a_pruned_run_is_a_run_of_its_own_with_its_parent_and_its_shapes(pruned, parent):
     assert pruned.result.parent == parent.result.name
+    assert pruned.result.parent_model == model_digest(parent.result)
     assert pruned.result.config["compression"]["prune"] == 0.5
     before, after = (load_file(run.path / RunFolder.WEIGHTS) for run in (parent, pruned))
     assert set(before) == set(after)
@@ -76,6 +77,7 @@ def test_a_pruned_run_is_used_like_any_other(pruned, folder, capsys):
     again = RunFolder.open(next((folder / "again").glob("ssd-*")))
     assert again.result.pruned == pruned.result.pruned
     assert again.result.parent == pruned.result.parent
+    assert again.result.parent_model == pruned.result.parent_model
     assert again.result.trained_by == pruned.result.name
     load_network(again, again.result.config)
 

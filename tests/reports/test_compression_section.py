@@ -11,6 +11,7 @@ from synthetic_runs import found_in, run_in, truth_of
 from synthetic_timings import timing_in
 
 from reports.analysis.comparison_options import ComparisonOptions
+from reports.analysis.models import model_digest
 from reports.elements import formatting
 from reports.pages import write_report
 from reports.records.run import ModelFileFacts, RunFolder
@@ -163,9 +164,7 @@ def test_files_without_their_original_have_no_difference(related, tmp_path, no_d
     page = write_report(related[1:], tmp_path, options=ComparisonOptions(resamples=0))
     rows = cells(parsed(page), "compression-table")
     assert [row[3] for row in rows] == [formatting.MISSING] * 2
-    assert "Differences are shown only where the original run is part" in words(
-        part(parsed(page), "compression")
-    )
+    assert "Differences are shown only where the original is part" in words(part(parsed(page), "compression"))
 
 
 def test_without_resamples_a_difference_has_no_interval(related, tmp_path, no_drawing):
@@ -205,3 +204,31 @@ def test_networks_that_were_trained_further_are_grouped_with_their_first_origina
     budget = pruned.result.budget
     epochs = formatting.plural(int(budget.epochs), "epoch")
     assert row[7] == f"{budget.train_seconds:.1f} s, {epochs} of training"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_networks_of_several_seeds_are_compared_only_with_the_same_seeds(whole, tmp_path, no_drawing):
+    """Two seeds of a network are pruned; without one of the originals, the means are of different networks."""
+    originals = [run_in(tmp_path, TRUTH, "ssd", 0.8, seed) for seed in (0, 1)]
+    children = [
+        run_in(
+            tmp_path, TRUTH, "ssd", 0.5, seed, name=f"pruned-{seed}",
+            config={**original.result.config, "compression": {"prune": 0.5, "run": original.result.name}},
+            parent=original.result.name, parent_model=model_digest(original.result),
+        )
+        for seed, original in enumerate(originals)
+    ]  # fmt: skip
+    runs = [*(originals if whole else originals[:1]), *children]
+    page = write_report(runs, tmp_path / "page", options=ComparisonOptions(resamples=0))
+    rows = {row[1]: row for row in cells(parsed(page), "compression-table")}
+    mean = {
+        made: np.mean([run.result.headline["ap"] for run in each])
+        for made, each in ((0, originals), (1, children))
+    }
+    assert rows["50% of channels pruned (PyTorch)"][2] == formatting.points(mean[1])
+    if whole:
+        assert set(rows) == {"none (PyTorch)", "50% of channels pruned (PyTorch)"}
+        assert rows["50% of channels pruned (PyTorch)"][3] == formatting.signed_points(mean[1] - mean[0])
+    else:
+        assert set(rows) == {"50% of channels pruned (PyTorch)"}
+        assert "with the seeds of the runs that were made of it" in words(part(parsed(page), "compression"))

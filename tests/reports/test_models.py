@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metrics.errors import InputError
-from reports.analysis.models import differences, flat, group_models, model_labels
+from reports.analysis.models import differences, flat, group_models, model_digest, model_labels
 from reports.records.run import DataFacts, RunFolder, RunResult
 
 DATA = DataFacts(name="d", format="coco", split="test", fingerprint="a" * 64, images=1, objects=1, classes=1)
@@ -106,3 +106,38 @@ def test_no_run_and_a_name_twice_are_refused():
 def test_settings_by_dotted_path():
     assert flat({"a": {"b": 1, "c": {}}, "d": [1, 2]}) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
     assert differences([{"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2}, {"c": 2}]) == {"a.b": [1, 3, None]}
+
+
+def test_runs_that_were_made_of_the_seeds_of_one_model_are_one_model():
+    """Each seed of a model is pruned with a teacher of its own; the same seed of another model is another network."""
+    wholes = [run(f"whole-{seed}", seed=seed, config={"epochs": 6}) for seed in (0, 1)]
+    wide = run("wide", seed=1, config={"epochs": 6, "width": 9})
+
+    def pruned(name: str, source: RunFolder, **facts: str) -> RunFolder:
+        config = {
+            "compression": {"prune": 0.5, "run": source.result.name},
+            "distill": {"teacher": source.result.name},
+            "epochs": 6,
+        }
+        digests = {"parent_model": model_digest(source.result), "teacher_model": model_digest(source.result)}
+        about = {"seed": source.result.seed, "config": config, "parent": source.result.name}
+        return run(name, **about, **digests, **facts)
+
+    children = [pruned(f"pruned-{at}", each) for at, each in enumerate(wholes)]
+    assert len({model_digest(each.result) for each in wholes}) == 1
+    assert model_labels([*wholes, *children]) == {
+        "whole-0": "ssd",
+        "whole-1": "ssd",
+        "pruned-0": "ssd (pruned 50%, distilled)",
+        "pruned-1": "ssd (pruned 50%, distilled)",
+    }
+    other = pruned("pruned-wide", wide)
+    assert len({model_digest(each.result) for each in (*children, other)}) == 2
+    assert model_labels([*children, other]) == {
+        "pruned-0": "ssd (pruned 50% of whole-0, distilled from whole-0)",
+        "pruned-1": "ssd (pruned 50% of whole-0, distilled from whole-0)",
+        "pruned-wide": "ssd (pruned 50% of wide, distilled from wide)",
+    }
+    # In results that were written before digests were recorded, each has a network of its own.
+    old = [run(each.result.name, seed=each.result.seed, config=each.result.config) for each in children]
+    assert len({model_digest(each.result) for each in old}) == 2
