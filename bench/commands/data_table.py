@@ -90,7 +90,7 @@ def _show_findings(check: DataCheck, console: Console) -> None:
         for example in finding.examples[:_MAX_EXAMPLES]:
             console.print(Text(f"  {example_text(example)}", style="dim"), soft_wrap=True)
         if words.fix:
-            console.print(Text(f"  to fix: {words.fix}"), soft_wrap=True)
+            console.print(Text(f"  what to do: {words.fix}"), soft_wrap=True)
     errors, warnings = check.count("error"), check.count("warning")
     if not errors and not warnings:
         console.print("no errors and no warnings")

@@ -172,13 +172,13 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     "rotated_images": FindingText(
         "EXIF rotation",
         lambda found: _images(found, "has an EXIF rotation", "have an EXIF rotation"),
-        "nothing to do if the boxes on the page fit; --fix OUT writes upright files for other programs",
+        "nothing if the boxes on the page fit; --fix OUT writes upright files for other programs",
     ),
     "converted_images": FindingText("Colours other than 8-bit RGB", _modes),
     "empty_images": FindingText(
         "Images without objects",
         lambda found: _images(found, "has no objects", "have no objects"),
-        "nothing to do if they are backgrounds; otherwise annotate them",
+        "nothing if they are backgrounds; otherwise annotate them",
     ),
     "crowd_objects": FindingText(
         "Crowd regions",

@@ -70,7 +70,7 @@ def _item(finding: Finding) -> FindingItem:
         finding.severity,
         words.title,
         sentence(words.sentence(finding)),
-        sentence(words.fix) if words.fix else "",
+        f"{words.fix}." if words.fix else "",
         tuple(examples),
         max(finding.count - len(finding.examples), 0),
     )

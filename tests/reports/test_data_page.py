@@ -16,6 +16,7 @@ from undrawn import undrawn
 
 from bench.pipeline.loader import make_loader
 from bench.survey.samples import AUGMENTED, INPUT_IMAGES, choose_samples
+from reports.analysis.data_findings import finding_text
 from reports.pages import write_data_page
 from reports.records.data_check import GRID, DataCheck
 from reports.sections import data_boxes, data_images, data_splits, data_verdict
@@ -141,6 +142,14 @@ def test_the_page_stays_within_its_limit_and_says_what_it_left_out(checked, writ
     assert "left out to limit the size of this page" in text
     assert "left out to limit" not in written.read_text()
     assert written.stat().st_size < 5e6
+
+
+def test_each_finding_says_what_to_do(checked, written):
+    page = written.read_text()
+    advice = [fix for finding in checked.check.findings if (fix := finding_text(finding).fix)]
+    assert len(advice) >= 2
+    for fix in advice:
+        assert f"<b>What to do:</b> <bdi>{fix}.</bdi>" in page
 
 
 def test_the_same_check_gives_the_same_bytes(checked, tmp_path):

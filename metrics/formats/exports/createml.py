@@ -59,7 +59,7 @@ def _image(row: Any, where: str, folder: str, purpose: str | None) -> ImageAnnot
 
 EXPORT = Export(
     name="createml",
-    summary="CreateML, also from labelImg and Roboflow: JSON list of images",
+    summary="CreateML, also from labelImg and Roboflow: list of images",
     source="developer.apple.com/documentation/createml/building-an-object-detector-data-source",
     looks_for="a JSON list of images with annotations and coordinates",
     files=_files,

@@ -44,7 +44,7 @@ def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotatio
 
 EXPORT = Export(
     name="tensorflow_csv",
-    summary="CSV table of TensorFlow's object detection, also from Roboflow",
+    summary="CSV table of TensorFlow's object detection and of Roboflow",
     source="tensorflow-object-detection-api-tutorial.readthedocs.io",
     looks_for="a CSV file with the columns " + ",".join(_COLUMNS),
     files=_files,
