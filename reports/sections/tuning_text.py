@@ -96,8 +96,8 @@ def _validation(result: StudyResult, evaluation: FinalEvaluation) -> str:
     sentences = []
     if not winner.retrained:
         sentences.append(
-            f"The settings were not retrained with fresh seeds: their value on the validation split, {number(winner.tuned)}, is "
-            f"that in the study, selected from {formatting.plural(len(result.complete), 'complete trial')}."
+            f"The settings were not retrained with fresh seeds: their value on the validation split, {number(winner.tuned)}, "
+            f"comes from the study, where it was selected from {formatting.plural(len(result.complete), 'complete trial')}."
         )
     elif winner.tuned is None and evaluation.objective != result.objectives[0]:
         sentences.append(

@@ -116,7 +116,7 @@ def test_a_labelmap_names_the_class_of_each_colour(tmp_path, form):
             None,
             r"v\d\.png: 144 pixels have the number 77, which belongs to no class; add a line to labelmap\.txt",
         ),
-        ("zebra:128,0,0::\n", r"v\d\.png: 144 pixels have the colour \d+,\d+,\d+, which is that of no class"),
+        ("zebra:128,0,0::\n", r"v\d\.png: 144 pixels have the colour \d+,\d+,\d+, which belongs to no class"),
         ("zebra 128 0 0\n", r"labelmap\.txt:1: expected name:r,g,b:parts:actions"),
         ("zebra:1,1,1::\napple:1,1,1::\n", r"labelmap\.txt:2: 'apple' has the colour of 'zebra'"),
     ],

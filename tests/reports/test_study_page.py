@@ -171,7 +171,7 @@ def test_fault_49_what_is_unknown_is_stated_in_a_sentence(kind, slug, text, tmp_
              "seeds. Validation minus test is +0.020 for the default settings."),
         ({"finalists": [{"trial": 3, "tuned": 0.5}], "gain": None},
          "The settings of trial 3 did best on the validation split. The settings were not retrained with fresh seeds: their "
-         "value on the validation split, 0.500, is that in the study, selected from 12 complete trials."),
+         "value on the validation split, 0.500, comes from the study, where it was selected from 12 complete trials."),
     ],
 )  # fmt: skip
 def test_the_first_section_states_the_result_of_the_final_evaluation(changes, text, tmp_path, no_drawing):
