@@ -186,7 +186,7 @@ def test_class_names_are_text_as_written(tmp_path: Path, written: list[str], for
 def test_repeated_keys_and_nested_names_of_yaml_are_refused(tmp_path: Path) -> None:
     root = yolo(tmp_path)
     (root / "data.yaml").write_text("train: images/train\nnames: {0: cat, 0: dog}\n")
-    with pytest.raises(InputError, match=r"data.yaml:2: the key '0' is there 2 times"):
+    with pytest.raises(InputError, match=r"data.yaml:2: the key '0' occurs 2 times"):
         open_dataset(root)
     bomb = "".join(f"x{k}: &x{k} [{', '.join([f'*x{k - 1}'] * 9) if k else 'a, a'}]\n" for k in range(12))
     (root / "data.yaml").write_text(f"{bomb}names: *x11\nval: images/val\n")
