@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.data.annotated_images import AnnotatedImages
 from bench.data.checks import read_headers, report_unreadable
 from bench.data.folder_options import FolderOptions
+from bench.data.split_folders import split_folders
 from bench.data.types import DATASETS, DatasetFormat
 from bench.data.unannotated import report_unannotated
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
@@ -72,7 +73,8 @@ def _part(
             # Folders of other splits may have images of the same names.
             near = tuple(dict.fromkeys((root / image.stem).parent for image in images))
         bases = dict.fromkeys((root, *(folder for folder in near if folder.is_relative_to(root))))
-        folders = [base / name for base in bases for name in export.images]
+        own = [folder for base in bases for folder in split_folders(base, images[0].purpose)]
+        folders = [*own, *(base / name for base in bases for name in export.images)]
     if any(image.stem for image in images):
         paths = find_annotated([(image.stem, image.name) for image in images], [*folders, root], what)
     else:

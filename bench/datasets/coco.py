@@ -14,6 +14,7 @@ from bench.data.folder_options import FolderOptions
 from bench.data.groups import field_of_groups
 from bench.data.image_masks import ImageMask, Masks
 from bench.data.object_masks import ObjectMasks
+from bench.data.split_folders import split_folders
 from bench.data.types import DATASETS, DatasetFormat
 from bench.data.unannotated import report_unannotated
 from metrics.errors import InputError
@@ -100,7 +101,8 @@ def _with_images(
         split = file.stem.removeprefix("instances_")
         bases = [file.parent, file.parent.parent, *([path] if path.is_dir() else [])]
         names = ["", "images", split, f"images/{split}", "JPEGImages", "data", "train", "val", "test"]
-        folders = [base / name for base in bases for name in names]
+        own = [folder for base in bases for folder in split_folders(base, _purpose(path, file))]
+        folders = [*own, *(base / name for base in bases for name in names)]
     paths = find_image_files(truth.catalog.file_names, folders, root, file.name)
     return AnnotatedImages(purpose_of_file, truth, paths, masks=_masks(file, truth))
 

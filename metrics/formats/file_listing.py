@@ -13,6 +13,7 @@ from metrics.notes import Note, report
 _SUFFIXES = (
     ".json",
     ".jsonl",
+    ".geojson",
     ".xml",
     ".csv",
     ".txt",

@@ -218,3 +218,28 @@ def test_images_that_the_annotations_do_not_list_are_counted(tmp_path):
     assert "img050.png" in note.text
     one = open_dataset(tmp_path / "annotations" / "val.json")
     assert not [note for note in one.notes if note.kind == "unannotated_images"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "file"),
+    [
+        ("{}", "annotations/{}_annotations.json"),
+        ("{}2017", "annotations/{}.json"),
+        ("images/{}", "annotations/instances_{}2017.json"),
+        ("{}/images", "{}.json"),
+        ("images_{}", "annotations/{}.json"),
+    ],
+)
+def test_images_of_equal_names_are_those_of_the_folder_of_the_split(tmp_path, folder, file):
+    """Numbers count from 0 in each split; the folder of val may be called valid."""
+    for k, name in enumerate(("train", "val", "test")):
+        shown = pictures(8)
+        for picture in shown:
+            picture.objects = [(0, (2 + 9 * k, 4, 20 + 9 * k, 20))]
+        place = folder.format("valid" if name == "val" else name)
+        write_coco(tmp_path / file.format(name), shown, images=tmp_path / place)
+    for name, split in open_dataset(tmp_path).splits.items():
+        assert {name in str(path.relative_to(tmp_path)) for path in split.files} == {True}
+        assert len(split) == 8
+    only = open_dataset(tmp_path / file.format("val"))
+    assert {"val" in str(path.relative_to(tmp_path)) for path in only.splits["train"].files} == {True}

@@ -20,6 +20,7 @@ _TEXT = {
     ".txt",
     ".csv",
     ".json",
+    ".geojson",
     ".xml",
     ".yaml",
     ".data",

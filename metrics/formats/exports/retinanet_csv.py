@@ -39,7 +39,8 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         folder = f"{file.parent.name}/" if file.parent != top else ""
         boxes: dict[str, list[Box]] = {}
         sizes: dict[str, tuple[int, int]] = {}
-        for where, row in csv_rows(file):
+        for where, values in csv_rows(file):
+            row = [value.strip() for value in values]
             if len(row) not in _COLUMNS:
                 raise InputError(f"{where}: expected path,x1,y1,x2,y2,class, got {plural(len(row), 'value')}")
             of_image = boxes.setdefault(row[0] if "/" in row[0] else folder + row[0], [])

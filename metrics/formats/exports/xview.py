@@ -20,7 +20,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
 )
 from metrics.formats.json_members import object_in, objects_in
-from metrics.formats.untrusted import read_head, read_json, read_text
+from metrics.formats.untrusted import read_head, read_json, read_text, refuse_binary
 from metrics.notes import Note, report
 from metrics.plurals import plural
 
@@ -76,6 +76,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 def _names(root: Path) -> Mapping[str, str]:
     """The names of classes by their numbers, of the first text file with lines ``number:name`` alone; empty if there is none."""
     for file in visible_files(root, "*.txt"):
+        refuse_binary(file)
         if not _NAMED.fullmatch(read_head(file, 200).decode("utf-8", "replace").partition("\n")[0].strip()):
             continue
         lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
