@@ -263,7 +263,7 @@ def _method(report: ReportData, results: MaskResults, shown: bool) -> Sequence[s
         subject = "each model's first run" if any(len(of) > 1 for of in results.counts) else "each model"
         paragraphs.append(
             f"The label maps are those of {subject}. Images are ranked by mIoU in that image alone, over the classes that its truth or "
-            "prediction has; ties go by image order, and each image is shown once. Areas are tinted in the colours of their classes, the "
+            "prediction has; images with equal mIoU are in their original order, and each image is shown once. Areas are tinted in the colours of their classes, the "
             f"background is clear, and ignored pixels are striped; {len(PHOTO)} colours are used in turn."
         )
     return paragraphs
