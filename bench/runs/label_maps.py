@@ -55,6 +55,6 @@ class PredictedLabelMaps:
             files = [*self._files[:MAX_SAVED], *[""] * (self._images - MAX_SAVED)]
             save_mask_record(self._folder / RunFolder.MASK_COUNTS, MaskRecord(counts, tuple(files)))
         if self._images > MAX_SAVED:
-            text = f"predicted label maps are saved of the first {MAX_SAVED} of {plural(self._images, 'image')}; the measures use all images"
+            text = f"predicted label maps are saved for the first {MAX_SAVED} of {plural(self._images, 'image')}; the measures use all images"
             report(Note("label_maps", text, values={"images": self._images, "saved": MAX_SAVED}))
         return {row.name: row.value for row in counts.overlap().rows() if not row.class_name}

@@ -17,12 +17,12 @@ from detectors.segmentation import SegmentationConfig, SegmentationDetector
 class UNetConfig(SegmentationConfig):
     """Settings of U-Net. The contracting path is the backbone, and before its finest features a few convolutions."""
 
-    backbone: BackboneConfig = BackboneConfig(finest=4)
+    backbone: BackboneConfig = BackboneConfig(finest=4, base_channel=16)
     levels: int = Field(default=5, ge=1, le=8)
     """Number of the backbone's feature levels that are used, finest first; fewer if it has fewer."""
-    finest: Annotated[Literal[1, 2, 4], Choice(1, 2, 4)] = 2
+    finest: Annotated[Literal[1, 2, 4], Choice(1, 2, 4)] = 4
     """Stride of the finest map of the expanding path: 1 in the paper. The logits of coarser ones are interpolated."""
-    channels: Annotated[int, Field(ge=4), Choice(8, 16, 32)] = 16
+    channels: Annotated[int, Field(ge=4), Choice(8, 16, 32)] = 32
     """Channels of the expanding path at stride 2, doubled at each coarser stride up to `max_channels`, halved at stride 1;
     128 in the paper, and 64 at stride 1."""
     max_channels: int = Field(default=128, ge=4)
@@ -35,7 +35,7 @@ class UNetConfig(SegmentationConfig):
     "unet",
     config=UNetConfig,
     source="Ronneberger et al. 2015, arXiv:1505.04597",
-    defaults={"train.lr": 0.005, "train.batch": 8},
+    defaults={"train.lr": 0.003, "train.batch": 4},
     label_maps=True,
     selection="miou",
 )

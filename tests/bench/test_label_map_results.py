@@ -101,7 +101,7 @@ def test_a_run_saves_its_label_maps_and_their_measures(tmp_path):
 
 def test_only_the_first_label_maps_are_saved_and_all_are_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(label_maps, "MAX_SAVED", 2)
-    with pytest.warns(InputNote, match="predicted label maps of the first 2 of 6 images are saved"):
+    with pytest.warns(InputNote, match="predicted label maps are saved for the first 2 of 6 images"):
         done = run(tiny_config("unet", train__epochs=0), tmp_path)
     assert len(list((done.path / RunFolder.LABEL_MAPS).iterdir())) == 2
     assert len(done.mask_counts.pixels) == 6

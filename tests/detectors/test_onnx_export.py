@@ -97,7 +97,8 @@ def test_file_and_network_agree(name, tmp_path):
     with torch.no_grad():
         own = graph_source(detector, SIZE).module(images)
     if record.outputs == "probabilities":
-        torch.testing.assert_close(output["probabilities"], own, rtol=0, atol=1e-5)
+        # Logits of random weights are large, and so is their rounding: 1.5e-5 was the largest of 73,728 probabilities.
+        torch.testing.assert_close(output["probabilities"], own, rtol=0, atol=5e-5)
     elif "rcnn" not in name:  # the order of proposals with nearly equal scores depends on rounding
         torch.testing.assert_close(output["scores"], own.scores, rtol=0, atol=1e-5)
         torch.testing.assert_close(output["boxes"], own.boxes, rtol=0, atol=1e-2)
