@@ -218,7 +218,7 @@ def test_the_target_at_iou_0_is_the_iou_with_the_matched_object() -> None:
 
 def test_scores_that_are_not_probabilities_are_rejected() -> None:
     matches = shapes([0.5, 1.5], [1.0, 1.0])
-    with pytest.warns(InputWarning, match=r"1 of 2 scores are not in \[0, 1\], the first is 1.5"):
+    with pytest.warns(InputWarning, match=r"1 of 2 scores is not in \[0, 1\], the first is 1.5"):
         assert all(math.isnan(value) for value in overall(matches).values())
     with pytest.raises(InputError, match="scores that are probabilities"):
         reliability(matches)
