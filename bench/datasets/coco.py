@@ -20,7 +20,7 @@ from bench.data.unannotated import report_unannotated
 from metrics.errors import InputError
 from metrics.formats import coco, coco_masks
 from metrics.formats.image_paths import find_image_files
-from metrics.formats.layouts import LAYOUTS
+from metrics.formats.layouts import LAYOUTS, coco_files_beside
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
 from metrics.notes import Note, report
@@ -48,12 +48,25 @@ def _read(path: Path, files: Sequence[Path], options: CocoOptions) -> list[Annot
     require_distinct_purposes(parts, path, files_of_parts)
     _report_protocol(path, parts)
     report_unannotated(path, parts)
+    if path.is_dir():
+        _report_files_beside(files)
     if len(parts) > 1 and any(part.purpose is None for part in parts):
         names = ", ".join(file.name for file in files)
         raise InputError(
             f"{path}: cannot tell the splits of {names} apart; name the files train, val and test"
         )
     return parts
+
+
+def _report_files_beside(files: Sequence[Path]) -> None:
+    """Report annotation files that are not read because others are called ``instances_*.json``."""
+    if beside := coco_files_beside(files):
+        names = ", ".join(file.name for file in beside[:5]) + (", ..." if len(beside) > 5 else "")
+        text = (
+            f"{files[0].parent}: {plural(len(beside), 'annotation file is', 'annotation files are')} not read, because others are called "
+            f"instances_*.json: {names}; to use one, give its path"
+        )
+        report(Note("files_beside", text, str(files[0].parent), {"files": len(beside)}))
 
 
 def _report_protocol(path: Path, parts: Sequence[AnnotatedImages]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ _COCO_PATTERNS = (
     "*.json.gz",
     "annotations/*.json.gz",
 )
-_FURTHER = ("panoptic", "stuff", "person_keypoints")
+_FURTHER = ("captions", "panoptic", "stuff", "person_keypoints")
 """How COCO's files of other tasks on the same images are called."""
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
@@ -74,7 +74,7 @@ def export_layout(export: Export) -> DataLayout:
 def coco_files(path: Path) -> list[Path]:
     """Annotation files of COCO: `path`, or those in the folder, in ``annotations``, or one folder down; then one further down, or packed.
 
-    Files of captions or keypoints are left out where there are ``instances_*.json`` of the same images; without these, files of panoptic
+    Where there are ``instances_*.json``, other files are left out (see `coco_files_beside`); without these, files of captions, panoptic
     segmentation, stuff and keypoints where there are others.
     """
     if path.is_file():
@@ -85,6 +85,17 @@ def coco_files(path: Path) -> list[Path]:
             instances = [file for file in files if file.stem.startswith("instances")]
             return instances or [file for file in files if not file.stem.startswith(_FURTHER)] or files
     return []
+
+
+def coco_files_beside(files: Sequence[Path]) -> list[Path]:
+    """Annotation files of COCO in the folders of `files` that are neither among them nor, by their names, of other tasks."""
+    folders = dict.fromkeys(file.parent for file in files)
+    return [
+        file
+        for folder in folders
+        for file in visible_files(folder, "*.json")
+        if file not in files and not file.stem.startswith(_FURTHER) and _has_coco_keys(file)
+    ]
 
 
 def voc_folder(path: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from tiny_data import pictures, write_coco
 
 from bench.datasets import locate_data, open_dataset
-from metrics.errors import InputError, InputWarning
+from metrics.errors import InputError, InputNote, InputWarning
 
 
 def sizes(path: Path, **options: object) -> dict[str, int]:
@@ -32,6 +32,17 @@ def test_the_layout_of_coco_2017_is_detected(tmp_path):
     found = sizes(tmp_path)
     assert found["train"] == 8
     assert found["val"] + found["test"] == 6
+
+
+def test_files_beside_those_called_instances_are_reported_and_can_be_given(tmp_path):
+    write_coco(tmp_path / "annotations" / "instances_train.json", pictures(8), images=tmp_path / "images")
+    other = write_coco(tmp_path / "annotations" / "night.json", pictures(5, 20), images=tmp_path / "images")
+    shutil.copy(other, tmp_path / "annotations" / "captions_train.json")
+    with pytest.warns(
+        InputNote, match=r"1 annotation file is not read.*: night\.json; to use one, give its path"
+    ):
+        assert sum(sizes(tmp_path).values()) == 8
+    assert sum(sizes(other).values()) == 5
 
 
 @pytest.mark.parametrize("folder", ["{}", "images/{}", "images", ""])
