@@ -315,9 +315,8 @@ def _has_suffix(name: str) -> bool:
 
 
 def without_suffix(name: str) -> str:
-    """A path without the suffix of its last part; ``.``, ``..`` and ``/`` have none."""
-    path = PurePosixPath(name)
-    return str(path.parent / path.stem)
+    """A path without the suffix of an image that its last part may have: that of ``1.5`` is a part of the name."""
+    return str(PurePosixPath(name).with_suffix("")) if _has_suffix(name) else str(PurePosixPath(name))
 
 
 def name_key(name: str) -> str:

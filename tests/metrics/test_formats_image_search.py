@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from PIL import Image
 
+from metrics import read_truth
 from metrics.errors import InputError, InputNote, InputWarning
 from metrics.formats.image_paths import find_annotated, find_image_files
 from metrics.formats.image_search import IMAGE_SUFFIXES, ImageSearch, find_under, without_suffix
@@ -198,9 +199,24 @@ def test_suffixes_are_those_that_pillow_reads() -> None:
     assert {*known, ".mpo"} - stubs == IMAGE_SUFFIXES - ({".avif", ".avifs"} - known)
 
 
-@pytest.mark.parametrize("name", ["a/b.jpg", "a.b/c.tar.gz", ".hidden", "a/.b", "x", "é.png"])
-def test_the_suffix_of_a_name_is_that_of_pathlib(name):
+@pytest.mark.parametrize("name", ["a/b.jpg", "a.b/c.JPG", "x", "é.png", "1.5.png", "a/b.tar.tiff"])
+def test_the_suffix_of_an_image_is_that_of_pathlib(name):
     assert without_suffix(name) == str(PurePosixPath(name).with_suffix(""))
+
+
+@pytest.mark.parametrize("name", ["1.0", "frame_1.5", "a/b.tar.gz", ".hidden", "a/.b", "a.png/b"])
+def test_what_follows_another_full_stop_is_a_part_of_the_name(name):
+    assert without_suffix(name) == name
+
+
+def test_images_named_by_numbers_keep_their_names_as_ids(tmp_path: Path) -> None:
+    """Cut after the full stop, the names would be 1 and 1, or that of another image of a results file."""
+    rows = [
+        "image_id,width,height,bbox,class",
+        *(f'{name},64,48,"[1, 2, 8, 8]",cat' for name in ("1.0", "X", "2.5")),
+    ]
+    (tmp_path / "train.csv").write_text("\n".join(rows) + "\n")
+    assert read_truth(tmp_path).catalog.image_ids == ("1.0", "2.5", "X")
 
 
 @pytest.mark.parametrize("name", [".", "..", "/", "a/.."])
