@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.analysis.compression_method import compression_method
+from reports.analysis.compression_method import compression_method, teacher_of
 from reports.analysis.models import model_digest
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
@@ -56,8 +56,10 @@ def compression_steps(run: RunFolder, report: ReportData) -> str:
     known = {other.result.name: other for model in report.models for other in model.runs}
     trained = run if file is None else known.get(file.run)
     while trained is not None and trained.result.parent:
-        method = compression_method(trained.result.config)
-        steps.insert(0, "trained further" if method is None else method.text)
+        method, teacher = compression_method(trained.result.config), teacher_of(trained.result.config)
+        steps.insert(
+            0, ("trained further" if method is None else method.text) + (" and distilled" if teacher else "")
+        )
         trained = known.get(trained.result.parent)
     return ", ".join(steps)
 

@@ -1,4 +1,4 @@
-"""How the network of a run was compressed before its training, in words."""
+"""How the network of a run was compressed before its training, in words, and what it imitated in it."""
 
 from __future__ import annotations
 
@@ -34,3 +34,9 @@ def compression_method(config: Mapping[str, Any]) -> CompressionMethod | None:
         return CompressionMethod(f"{rounding} rounding", f"trained with {rounding} rounding")
     further = "trained further"
     return CompressionMethod(further, further) if settings.get("run") else None
+
+
+def teacher_of(config: Mapping[str, Any]) -> str | None:
+    """The run that a run imitated in its training, as its settings give it; None without distillation."""
+    teacher: str | None = (config.get("distill") or {}).get("teacher")
+    return teacher

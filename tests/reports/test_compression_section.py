@@ -180,21 +180,26 @@ def test_networks_that_were_trained_further_are_grouped_with_their_first_origina
     """A pruned network, a sparse one that was made of it, and a file of that one."""
     original = related[0]
 
-    def child(name: str, parent: RunFolder, **settings: float) -> RunFolder:
-        config = {"compression": {"prune": 0.0, "sparsity": 0.0, **settings}}
+    def child(name: str, parent: RunFolder, teacher: str | None = None, **settings: float) -> RunFolder:
+        config = {
+            "compression": {"prune": 0.0, "sparsity": 0.0, **settings},
+            "distill": {"teacher": teacher},
+        }
         return run_in(tmp_path, TRUTH, "ssd", 0.6, name=name, config=config, parent=parent.result.name)
 
     pruned = child("pruned", original, prune=0.5)
+    taught = child("taught", original, original.result.name, prune=0.5)
     sparse = child("sparse", pruned, sparsity=0.25)
     facts = file_facts("sparse", "b-int8.onnx", 500_000, compression="int8 (conv)")
     file = file_run(tmp_path, "b-int8.onnx", 0.6, facts)
     page = write_report(
-        [original, pruned, sparse, file], tmp_path / "page", options=ComparisonOptions(resamples=0)
+        [original, pruned, taught, sparse, file], tmp_path / "page", options=ComparisonOptions(resamples=0)
     )
     rows = {row[1]: row for row in cells(parsed(page), "compression-table")}
     assert set(rows) == {
         "none (PyTorch)",
         "50% of channels pruned (PyTorch)",
+        "50% of channels pruned and distilled (PyTorch)",
         "50% of channels pruned, 25% of weights zero (PyTorch)",
         "50% of channels pruned, 25% of weights zero, int8 (conv)",
     }
