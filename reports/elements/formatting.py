@@ -28,13 +28,18 @@ def truncate(text: str, most: int) -> str:
 
 
 def difference_label(first: str, second: str, most: int = 30) -> str:
-    """Return ``first − second`` in at most `most` characters; each name has at least half of them, if it needs it."""
+    """Return ``first − second`` in at most `most` characters; each name has at least half of them, if it needs it.
+
+    Names are cut at the end, or at the beginning if they would look the same otherwise.
+    """
     first, second = printable(first), printable(second)
     room = most - len(" − ")
     half = room // 2
-    return (
-        f"{truncate(first, max(half, room - len(second)))} − {truncate(second, max(half, room - len(first)))}"
-    )
+    left, right = max(half, room - len(second)), max(half, room - len(first))
+    shown = truncate(first, left), truncate(second, right)
+    if shown[0] == shown[1] != first:
+        shown = f"…{first[1 - left :]}", f"…{second[1 - right :]}"
+    return " − ".join(shown)
 
 
 def slug(text: str) -> str:

@@ -94,11 +94,7 @@ def _finding(rows: Sequence[PairDifference], names: dict[str, str]) -> str:
     if len(decisive) == len(rows):
         subject = "The difference is" if len(rows) == 1 else f"All {len(rows)} differences are"
         return f"{subject} decisive on these images."
-    tied = [
-        formatting.difference_label(names[row.model_a], names[row.model_b])
-        for row in rows
-        if not row.decisive
-    ]
+    tied = [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows if not row.decisive]
     verb = agree(len(decisive), "is", "are")
     count = f"{len(decisive)} of {formatting.plural(len(rows), 'difference')} {verb} decisive on these images"
     pairs = agree(len(tied), "this pair is", "these pairs are")

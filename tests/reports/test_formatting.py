@@ -32,8 +32,16 @@ def test_the_label_of_a_difference_shows_both_names(one, other):
     first, second = label.split(" − ")
     assert len(label) <= 30
     for seen, name in ((first, one), (second, other)):
-        assert seen == name or (seen.endswith("…") and len(seen) >= 13 and name.startswith(seen[:-1]))
+        cut = (name.startswith(seen[:-1]) and seen.endswith("…")) or (
+            name.endswith(seen[1:]) and seen.startswith("…")
+        )
+        assert seen == name or (cut and len(seen) >= 13)
     assert len(f"{one} − {other}") > 30 or label == f"{one} − {other}"
+
+
+def test_models_that_differ_at_the_end_of_their_names_are_told_apart_in_pairs():
+    pair = "ssd (pruned 50%, distilled)", "ssd (pruned 50%, trained longer)"
+    assert formatting.difference_label(*pair) == "…, distilled) − …ined longer)"
 
 
 @given(st.text(), st.text())
