@@ -308,6 +308,23 @@ def number(value: object, where: str) -> float:
     return result
 
 
+def four_numbers(value: object, where: str, form: str = "[x, y, w, h]") -> tuple[float, float, float, float]:
+    """The finite numbers of a list of four; their meaning is the caller's.
+
+    Args:
+        value: of JSON or text.
+        where: file, element and field, for messages.
+        form: how the four are written, for messages.
+
+    Raises:
+        InputError: not a list of four, or one of them is not a finite number.
+    """
+    if not isinstance(value, list) or len(value) != 4:
+        raise InputError(f"{where}: expected four numbers {form}")
+    first, second, third, fourth = (number(each, where) for each in value)
+    return first, second, third, fourth
+
+
 def comma_hint(value: object) -> str:
     """What to do about a text with a decimal comma, as a clause; empty for any other value."""
     written = isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())

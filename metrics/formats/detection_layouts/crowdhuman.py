@@ -6,7 +6,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.detection_rows import DetectionLayout, DetectionRows
-from metrics.formats.image_annotations import number
+from metrics.formats.image_annotations import four_numbers, number
 from metrics.formats.records import records
 from metrics.formats.untrusted import parse_json, read_bytes, read_head
 from metrics.tables import AnnotationTable
@@ -28,15 +28,12 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
             raise InputError(f"{where}: expected an object with ID and dtboxes")
         for k, each in enumerate(records(image.get("dtboxes") or [], f"{where}: dtboxes")):
             place = f"{where}: dtboxes[{k}]"
-            box = each.get("box")
-            if not isinstance(box, list) or len(box) != 4:
-                raise InputError(f"{place}: box: expected four numbers [x, y, w, h]")
-            x, y, w, h = (number(value, f"{place}: box") for value in box)
+            box = four_numbers(each.get("box"), f"{place}: box")
             tag = each.get("tag", 1)
             label = (
                 tag if isinstance(tag, str) else int(number(tag, f"{place}: tag")) - 1
             )  # 0 is the background
-            rows.add(image["ID"], label, (x, y, w, h), number(each.get("score"), f"{place}: score"), place)
+            rows.add(image["ID"], label, box, number(each.get("score"), f"{place}: score"), place)
     return rows
 
 

@@ -15,6 +15,7 @@ from metrics.formats.image_annotations import (
     ImageAnnotation,
     bounding_corners,
     find_files,
+    four_numbers,
     number,
     report_left_out,
 )
@@ -135,10 +136,7 @@ def _box(each: dict[str, Any], where: str, counts: Counter[str], left_out: Count
 
 
 def _bbox(each: dict[str, Any], where: str) -> Corners:
-    values = list_in(each, "bbox", where)
-    if len(values) != 4:
-        raise InputError(f"{where}: bbox: expected four numbers [x, y, w, h]")
-    x, y, w, h = (number(value, f"{where}: bbox") for value in values)
+    x, y, w, h = four_numbers(list_in(each, "bbox", where), f"{where}: bbox")
     return x, y, x + w, y + h
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, four_numbers
 from metrics.formats.json_members import object_in, objects_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import parse_json, read_bytes
@@ -41,10 +41,7 @@ def _image(row: Any, where: str, purpose: str | None, counts: Counter[str]) -> I
     boxes = []
     for k, each in enumerate(objects_in(row, "gtboxes", where)):
         place = f"{where}: gtboxes[{k}]"
-        fbox = each.get("fbox")
-        if not isinstance(fbox, list) or len(fbox) != 4:
-            raise InputError(f"{place}: fbox: expected four numbers [x, y, w, h]")
-        x, y, w, h = (number(value, place) for value in fbox)
+        x, y, w, h = four_numbers(each.get("fbox"), f"{place}: fbox")
         mask = each.get("tag") == "mask"
         ignored = bool(object_in(each, "extra", place).get("ignore"))
         counts["regions"] += mask

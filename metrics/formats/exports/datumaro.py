@@ -16,6 +16,7 @@ from metrics.formats.image_annotations import (
     bounding_corners,
     file_purpose,
     find_files,
+    four_numbers,
     number,
     report_left_out,
 )
@@ -100,10 +101,7 @@ def _image(
 
 def _corners(each: dict[str, Any], kind: str, place: str) -> Corners | None:
     if kind == "bbox":
-        box = each.get("bbox")
-        if not isinstance(box, list) or len(box) != 4:
-            raise InputError(f"{place}: bbox: expected four numbers [x, y, w, h]")
-        x, y, w, h = (number(value, place) for value in box)
+        x, y, w, h = four_numbers(each.get("bbox"), f"{place}: bbox")
         return x, y, x + w, y + h
     if kind == "polygon":
         points = [number(value, place) for value in list_in(each, "points", place)]

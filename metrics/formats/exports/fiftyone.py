@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, four_numbers, number
 from metrics.formats.image_search import IMAGE_SUFFIXES
 from metrics.formats.json_members import list_in, object_in
 from metrics.formats.purpose import parse_purpose
@@ -71,11 +71,7 @@ def read_samples(file: Path) -> list[Sample]:
 
 def box_of(row: dict[str, Any], place: str) -> tuple[float, float, float, float]:
     """``[x, y, w, h]`` of a box, in fractions."""
-    values = row.get("bounding_box")
-    if not isinstance(values, list) or len(values) != 4:
-        raise InputError(f"{place}: bounding_box: expected four numbers [x, y, w, h]")
-    x, y, w, h = (number(value, f"{place}: bounding_box") for value in values)
-    return x, y, w, h
+    return four_numbers(row.get("bounding_box"), f"{place}: bounding_box")
 
 
 def label_of(row: dict[str, Any], place: str) -> str:

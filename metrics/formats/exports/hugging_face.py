@@ -12,7 +12,7 @@ from metrics.formats.image_annotations import (
     Export,
     ImageAnnotation,
     find_files,
-    number,
+    four_numbers,
 )
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json_lines
@@ -73,11 +73,9 @@ def _boxes(objects: Any, where: str) -> Iterator[Box]:
         if not isinstance(row, dict):
             raise InputError(f"{place}: expected an object with bbox and category")
         box, label = row[_key(row, _BOXES, place)], row[_key(row, _CLASSES, place)]
-        if not isinstance(box, list) or len(box) != 4:
-            raise InputError(f"{place}: bbox: expected four numbers [x, y, w, h]")
+        x, y, w, h = four_numbers(box, f"{place}: bbox")
         if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
             raise InputError(f"{place}: expected a class number or name, got {str(label)[:40]!r}")
-        x, y, w, h = (number(value, f"{place}: bbox") for value in box)
         yield Box(str(label), (x, y, x + w, y + h))
 
 

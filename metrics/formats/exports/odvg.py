@@ -14,6 +14,7 @@ from metrics.formats.image_annotations import (
     ImageAnnotation,
     file_purpose,
     find_files,
+    four_numbers,
     number,
     report_left_out,
 )
@@ -70,7 +71,7 @@ def _instances(row: dict[str, Any], where: str) -> Iterator[Box]:
         label = each.get("category", each.get("label"))
         if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
             raise InputError(f"{place}: has no category; expected the name of its class")
-        yield Box(str(label), _corners(each.get("bbox"), place))
+        yield Box(str(label), four_numbers(each.get("bbox"), f"{place}: bbox", "[x1, y1, x2, y2]"))
 
 
 def _phrases(row: dict[str, Any], where: str, left_out: Counter[str]) -> Iterator[Box]:
@@ -86,14 +87,7 @@ def _phrases(row: dict[str, Any], where: str, left_out: Counter[str]) -> Iterato
         if not written:
             left_out["regions without an area"] += 1
         for box in written if written and isinstance(written[0], list) else [written] * bool(written):
-            yield Box(phrase, _corners(box, place))
-
-
-def _corners(value: Any, where: str) -> tuple[float, float, float, float]:
-    if not isinstance(value, list) or len(value) != 4:
-        raise InputError(f"{where}: bbox: expected four numbers [x1, y1, x2, y2]")
-    x1, y1, x2, y2 = (number(each, f"{where}: bbox") for each in value)
-    return x1, y1, x2, y2
+            yield Box(phrase, four_numbers(box, f"{place}: bbox", "[x1, y1, x2, y2]"))
 
 
 EXPORT = Export(

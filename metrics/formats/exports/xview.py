@@ -12,11 +12,12 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import (
     Box,
+    Corners,
     Export,
     ImageAnnotation,
     file_purpose,
     find_files,
-    number,
+    four_numbers,
     report_left_out,
 )
 from metrics.formats.json_members import object_in, objects_in
@@ -85,12 +86,9 @@ def _names(root: Path) -> Mapping[str, str]:
     return {}
 
 
-def _corners(properties: Mapping[str, Any], where: str) -> tuple[float, float, float, float]:
+def _corners(properties: Mapping[str, Any], where: str) -> Corners:
     values = str(properties.get("bounds_imcoords")).split(",")
-    if len(values) != 4:
-        raise InputError(f"{where}: bounds_imcoords: expected four numbers x1,y1,x2,y2")
-    x1, y1, x2, y2 = (number(value, f"{where}: bounds_imcoords") for value in values)
-    return x1, y1, x2, y2
+    return four_numbers(values, f"{where}: bounds_imcoords", "x1,y1,x2,y2")
 
 
 EXPORT = Export(
