@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import pandas as pd
 from torch import nn
@@ -25,13 +25,14 @@ from bench.process.log import Log, collect_warnings
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector, load_teacher
 from bench.runs.disk_space import training_bytes
-from bench.runs.finished_run import image_loader, label_map_loader, load_network, network_of_settings
+from bench.runs.finished_run import image_loader, label_map_loader, load_network
 from bench.runs.folders import CHECKPOINT, create_run_folder, is_done, require_space
 from bench.runs.label_maps import PredictedLabelMaps
 from bench.runs.model_file import model_file_facts
 from bench.runs.naming import run_name
 from bench.runs.provenance import environment, shorten_path, shorten_paths
 from bench.runs.stored_detections import read_stored_detections
+from bench.runs.training_facts import TrainingFacts, facts_of_training, facts_of_weights
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
@@ -39,7 +40,6 @@ from bench.training.device import configure_torch, pick_device
 from bench.training.loop import train
 from bench.training.run_events import RunEvents
 from bench.training.training_result import TrainingResult
-from detectors.compression.shapes import changed_shapes
 from detectors.external.registry import DETECTIONS, external_model
 from detectors.safetensors_metadata import make_metadata
 from detectors.types import Predictor
@@ -49,17 +49,7 @@ from metrics.match_rule import MatchRule
 from metrics.notes import Note, report
 from metrics.score_ties import detection_notes
 from metrics.tables import DetectionTable
-from reports.analysis.models import model_digest
-from reports.records.run import (
-    Budget,
-    BudgetLimit,
-    DataFacts,
-    MicroBatchFacts,
-    PrecisionFacts,
-    RunFolder,
-    RunResult,
-    save_result,
-)
+from reports.records.run import DataFacts, RunFolder, RunResult, save_result
 
 
 def run(
@@ -115,13 +105,6 @@ def run(
     if distributed.is_main_process():
         context.progress.message(f"{folder.name}: reusing the finished run")
     return RunFolder.open(folder)
-
-
-class _SourceRun(NamedTuple):
-    """A run that another started from or imitated: its name, and the digest of its model."""
-
-    name: str | None
-    model: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -320,56 +303,19 @@ class _Execution:
         return saved
 
     def _result(self, predicted: _Predicted, split: Split, headline: dict[str, float]) -> RunResult:
-        config, dataset = self.config, self.dataset
+        config, training = self.config, predicted.training
         tree = config.tree()
         source = find_model(config.variant).source
         trained_here = isinstance(config, RunConfig)
-        parent, teacher = (
-            self._source("compression.run", "parent"),
-            self._source("distill.teacher", "teacher"),
-        )
         return RunResult(
             name=self.name,
             variant=config.variant if self.context.show_paths else shorten_path(config.variant),
             variant_source=source if trained_here else f"{source}; not trained here".removeprefix("; "),
-            data=DataFacts(
-                name=dataset.name,
-                format=dataset.format,
-                split=split.name,
-                fingerprint=split.truth.fingerprint,
-                content=split.fingerprint,
-                images=len(split),
-                objects=len(split.truth),
-                classes=len(dataset.classes),
-                train_images=len(dataset.splits["train"]) if trained_here else None,
-                leaked=dataset.leaked.get(split.name, 0) if trained_here else 0,
-                notes=tuple(
-                    dict.fromkeys(
-                        [
-                            *map(str, [*dataset.notes, *config.notes]),
-                            *(
-                                [f"not trained again: weights of {self.trained.result.name}"]
-                                if self.trained
-                                else []
-                            ),
-                            *(predicted.training.notes if predicted.training else ()),
-                        ]
-                    )
-                ),
-            ),
+            data=self._data_facts(split, [] if training is None else training.notes),
             seed=config.seed if isinstance(config, RunConfig) else None,
-            trained_by=None if self.trained is None else self.trained.result.name,
-            parent=parent.name,
-            parent_model=parent.model,
-            teacher=teacher.name,
-            teacher_model=teacher.model,
-            pruned=self._pruned(predicted),
             config=tree if self.context.show_paths else shorten_paths(tree),
-            budget=self._budget(predicted),
-            precision=self._precision(predicted.training),
-            micro_batch=self._micro_batch(predicted.training),
             headline=dict(headline),
-            score_threshold=predicted.training.best_score if predicted.training else None,
+            score_threshold=training.best_score if training else None,
             masks=dict(predicted.masks),
             model_file=model_file_facts(predicted.predictor),
             environment=environment(str(self.device)),
@@ -377,79 +323,36 @@ class _Execution:
             warnings=tuple(self.messages),
             started=self.started,
             finished=datetime.now(UTC),
+            **self._training_facts(predicted),
         )
 
-    def _source(self, setting: str, field: str) -> _SourceRun:
-        """The run whose folder a setting gives; with the weights of another run, what that run recorded."""
+    def _training_facts(self, predicted: _Predicted) -> TrainingFacts:
         if self.trained is not None:
-            known = self.trained.result
-            return _SourceRun(getattr(known, field), getattr(known, f"{field}_model"))
-        path = self.config.get(setting) if isinstance(self.config, RunConfig) else None
-        if path is None:
-            return _SourceRun(None, "")
-        result = RunFolder.open(path).result
-        return _SourceRun(result.name, model_digest(result))
-
-    def _pruned(self, predicted: _Predicted) -> dict[str, tuple[int, ...]]:
-        """Shapes of the network's tensors that differ from those of the settings."""
-        if self.trained is not None:
-            return dict(self.trained.result.pruned)
-        if not isinstance(self.config, RunConfig) or self.config.compression.run is None:
-            return {}
-        network = cast(nn.Module, predicted.predictor)
-        return changed_shapes(network, network_of_settings(self.config.tree(), len(self.dataset.classes)))
-
-    def _precision(self, training: TrainingResult | None) -> PrecisionFacts | None:
-        """The chosen precision of training; with the weights of another run, that of that run."""
-        if self.trained is not None:
-            return self.trained.result.precision
-        if training is None or not training.precision:
-            return None
-        facts = {"chosen": training.precision, "seconds": dict(training.precision_seconds)}
-        return PrecisionFacts.model_validate(facts)
-
-    def _micro_batch(self, training: TrainingResult | None) -> MicroBatchFacts | None:
-        """How batches were divided in training; with the weights of another run, in that of that run."""
-        if self.trained is not None:
-            return self.trained.result.micro_batch
-        if training is None or (training.parts == 1 and not training.pass_bytes):
-            return None
-        return MicroBatchFacts(
-            images=-(-training.batch // training.parts),
-            batch=training.batch,
-            bytes={str(size): peak for size, peak in training.pass_bytes.items()},
+            return facts_of_weights(self.trained.result)
+        return facts_of_training(
+            self.config,
+            predicted.predictor,
+            predicted.training,
+            classes=len(self.dataset.classes),
+            seconds=time.monotonic() - self.began,
         )
 
-    def _budget(self, predicted: _Predicted) -> Budget:
-        """Training, time and size; of an external model only its size and the time of evaluation are known.
-
-        With the weights of another run, they are those of that run.
-        """
+    def _data_facts(self, split: Split, of_training: Sequence[str]) -> DataFacts:
+        """What the run was evaluated and trained on; a note that is said twice is stored once."""
+        dataset, trained_here = self.dataset, isinstance(self.config, RunConfig)
+        notes = [str(note) for note in [*dataset.notes, *self.config.notes]]
         if self.trained is not None:
-            return self.trained.result.budget
-        parameters = _parameters(predicted.predictor)
-        seconds = time.monotonic() - self.began
-        if not isinstance(self.config, RunConfig) or predicted.training is None:
-            return Budget(total_seconds=round(seconds, 3), parameters=parameters)
-        earlier = max(predicted.training.seconds - seconds, 0.0)
-        limit = self.config.train.budget.limit
-        return Budget(
-            epochs=predicted.training.epochs,
-            limit=None if limit is None else BudgetLimit(unit=limit.unit, amount=limit.amount),
-            images_seen=predicted.training.images_seen,
-            train_seconds=round(predicted.training.seconds, 3),
-            step_seconds=round(predicted.training.step_seconds, 3),
-            train_flops=predicted.training.flops,
-            total_seconds=round(seconds + earlier, 3),
-            parameters=parameters,
-            trials=self.config.tuned.trials,
+            notes.append(f"not trained again: weights of {self.trained.result.name}")
+        return DataFacts(
+            name=dataset.name,
+            format=dataset.format,
+            split=split.name,
+            fingerprint=split.truth.fingerprint,
+            content=split.fingerprint,
+            images=len(split),
+            objects=len(split.truth),
+            classes=len(dataset.classes),
+            train_images=len(dataset.splits["train"]) if trained_here else None,
+            leaked=dataset.leaked.get(split.name, 0) if trained_here else 0,
+            notes=tuple(dict.fromkeys([*notes, *of_training])),
         )
-
-
-def _parameters(predictor: Predictor | None) -> int | None:
-    """Number of parameters; None if it is not known."""
-    network: object = predictor
-    if isinstance(network, nn.Module):
-        return sum(parameter.numel() for parameter in network.parameters())
-    known = model_file_facts(predictor)
-    return None if known is None else known.parameters
