@@ -21,7 +21,7 @@ from metrics.errors import InputError
 from metrics.evaluator_rules import STEP_VALUES, RuleStep
 from metrics.matching import Matches
 from metrics.measures import Better, Value
-from metrics.messages import printable
+from metrics.messages import printable, with_minus_sign
 from metrics.plurals import plural
 from metrics.registry import did_you_mean
 
@@ -316,7 +316,7 @@ class Evaluation:
     def _step_table(self) -> str:
         """Average precision after each step, with the change of AP."""
         aps = [step.values[0] for step in self.steps]
-        changes = ["", *(f"{after - before:+.4f}" for before, after in pairwise(aps))]
+        changes = ["", *(with_minus_sign(f"{after - before:+.4f}") for before, after in pairwise(aps))]
         shown = [
             at
             for at in range(len(STEP_VALUES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import traceback
@@ -14,13 +15,17 @@ from pathlib import Path
 from metrics.errors import InputNote, InputWarning, exit_code
 from metrics.messages import error_lines, message_line
 
+_REPLACEMENT = "detbench.replace"
+"""Name of the handler of characters that the encoding of a stream lacks."""
+
 
 def run_to_end(
     work: Callable[[], int], lines: Callable[[BaseException], list[str]] = error_lines, trace: bool = False
 ) -> int:
     """Call `work` and flush its output; report an error on standard error.
 
-    Characters that the encoding of a stream lacks are replaced by ``?``. A closed pipe (``| head``) ends the command silently.
+    Characters that the encoding of a stream lacks are replaced: minus signs and dashes by a hyphen, others by ``?``. A closed pipe
+    (``| head``) ends the command silently.
 
     Args:
         work: returns an exit code.
@@ -32,7 +37,7 @@ def run_to_end(
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=_REPLACEMENT)
     try:
         code = work()
         sys.stdout.flush()
@@ -76,6 +81,16 @@ def printed_warnings(strict: bool) -> Iterator[None]:
         warnings.simplefilter("always", InputNote)
         warnings.showwarning = show
         yield
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    """Handler of encoding errors. A sign that became ``?`` would change a number."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join("-" if char in "−–—" else "?" for char in lacking), error.end
+
+
+codecs.register_error(_REPLACEMENT, _replace)
 
 
 def _package(filename: str) -> str:

@@ -63,6 +63,17 @@ def test_fault_62_characters_that_the_output_lacks_are_replaced(scored, environm
     assert (done.returncode, done.stdout) == (0, b"?\n")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_sign_that_the_output_lacks_stays_a_sign(encoding):
+    code = "from metrics.standard_streams import run_to_end; run_to_end(lambda: print('[\u22126.8, \u22120.5]') or 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment_of({"PYTHONIOENCODING": encoding}),
+        stdout=subprocess.PIPE,
+    )
+    assert done.stdout.decode(encoding).strip() == "[-6.8, -0.5]"
+
+
 def test_fault_62_a_closed_pipe_ends_a_command_silently(scored):
     for words in (["bench", "list"], scored):
         read, write = os.pipe()

@@ -289,10 +289,10 @@ def _number(value: float | None) -> str:
 
 
 def _signed(value: float) -> str:
-    """A difference as on the page, with a minus that every terminal has; 0 without a sign."""
+    """A difference as on the page."""
     from reports.analysis.study_values import signed
 
-    return "–" if math.isnan(value) else signed(value).replace("−", "-")
+    return "–" if math.isnan(value) else signed(value)
 
 
 def _mean_and_range(values: Sequence[float | None]) -> str:

@@ -52,7 +52,7 @@ def limitations(processes: Sequence[Process], subject: Subject, too_large: Seque
     moved = [process.clock_jump_seconds for process in processes if process.clock_jump_seconds]
     if moved:
         notes.append(
-            f"the wall clock was changed by {moved[0]:+.1f} s meanwhile, which does not affect the timer"
+            f"the wall clock was changed by {formatting.with_minus_sign(f'{moved[0]:+.1f}')} s meanwhile, which does not affect the timer"
         )
     if len(processes) < 3:
         notes.append(

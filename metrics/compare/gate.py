@@ -12,6 +12,7 @@ from metrics.compare.comparison import Comparison
 from metrics.compare.rows import ALL, Limit
 from metrics.errors import InputError
 from metrics.limits import MeasureLimit
+from metrics.messages import with_minus_sign
 from metrics.plurals import agree
 from metrics.registry import did_you_mean
 
@@ -81,7 +82,7 @@ class GateResult:
 
     def __str__(self) -> str:
         """One line: measure, models, difference with interval, limit and outcome."""
-        delta = "not defined" if math.isnan(self.delta) else f"{self.delta:+.2f}"
+        delta = "not defined" if math.isnan(self.delta) else with_minus_sign(f"{self.delta:+.2f}")
         interval = "" if math.isnan(self.low) else f" [{self._end(self.low)}, {self._end(self.high)}]"
         state = self.state.upper() if self.state == "regressed" else self.state
         return f"{self.limit}: {self.new} vs {self.old} {delta}{interval}, allowed loss {self.limit.points:g}: {state}"
@@ -90,10 +91,9 @@ class GateResult:
         """End of the interval with two decimals, or as many more as keep it on its side of the limit."""
         limit = self.limit.points
         sides = value > limit, value < -limit
-        texts = [f"{value:+.{digits}f}" for digits in range(2, 8)]
-        return next(
-            (text for text in texts if (float(text) > limit, float(text) < -limit) == sides), texts[-1]
-        )
+        rounded = {digits: round(value, digits) for digits in range(2, 8)}
+        digits = next((n for n, end in rounded.items() if (end > limit, end < -limit) == sides), 7)
+        return with_minus_sign(f"{value:+.{digits}f}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON types; None for NaN, and the class is empty for all classes."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from metrics.messages import with_minus_sign
+
 MISSING = "–"
 """Text for a number that is not defined or not known."""
 
@@ -15,8 +17,7 @@ def points(value: float | None, digits: int = 1) -> str:
     """Format a fraction in percent, or a difference in percentage points: 0.341 is ``34.1``, never minus zero."""
     if value is None or not math.isfinite(value):
         return MISSING
-    text = f"{100 * value:.{digits}f}"
-    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
+    return with_minus_sign(f"{100 * value:.{digits}f}")
 
 
 def points_interval(low: float, high: float) -> str:

@@ -28,7 +28,7 @@ def number(value: float | None) -> str:
     """An objective's value: three decimals, or four digits of a large one."""
     if value is None or not math.isfinite(value):
         return formatting.MISSING
-    return (f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}").replace("-", "−")
+    return formatting.with_minus_sign(f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}")
 
 
 def number_cell(value: float | None, note: str = "", strong: bool = False) -> Cell:
@@ -39,8 +39,7 @@ def number_cell(value: float | None, note: str = "", strong: bool = False) -> Ce
 
 def signed(value: float) -> str:
     """A difference between two values, with its sign."""
-    text = f"{value:+.3f}" if abs(value) < 100 else f"{value:+.4g}"
-    return ("0" + text[2:] if float(text) == 0 else text).replace("-", "−")
+    return formatting.with_minus_sign(f"{value:+.3f}" if abs(value) < 100 else f"{value:+.4g}")
 
 
 def amount(value: float) -> str:

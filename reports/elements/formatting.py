@@ -13,6 +13,7 @@ from metrics.compare.percent import difference_interval as difference_interval
 from metrics.compare.percent import points as points
 from metrics.compare.percent import points_interval as points_interval
 from metrics.messages import printable as printable
+from metrics.messages import with_minus_sign as with_minus_sign
 from metrics.plurals import agree
 
 
@@ -59,8 +60,7 @@ def signed_points(value: float | None, digits: int = 1) -> str:
     """Format like `points`, with a sign: ``+0.3``, ``−6.8``."""
     if value is None or not math.isfinite(value):
         return MISSING
-    text = f"{100 * value:+.{digits}f}"
-    return ("0" + text[2:] if float(text) == 0 else text).replace("-", "−")
+    return with_minus_sign(f"{100 * value:+.{digits}f}")
 
 
 def fraction_interval(low: float, high: float) -> str:
@@ -69,8 +69,8 @@ def fraction_interval(low: float, high: float) -> str:
 
 
 def fixed(value: float, digits: int = 3) -> str:
-    """Format with a fixed number of decimals; what rounds to zero has no minus sign."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
+    """Format with a fixed number of decimals; what rounds to zero has no sign."""
+    return with_minus_sign(f"{value:.{digits}f}")
 
 
 def p_value(p: float) -> str:

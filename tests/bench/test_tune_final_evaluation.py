@@ -270,7 +270,7 @@ def test_the_final_evaluation_is_printed(tmp_path):
     assert "0.350 [0.200, 0.500]" in output
     assert "nms trials: 4 complete" in output
     assert (
-        "gain on 72 test images, chosen minus default: -0.050 [-0.120, +0.020], better in 8% of bootstrap replicates "
+        "gain on 72 test images, chosen minus default: −0.050 [−0.120, +0.020], better in 8% of bootstrap replicates "
         "(not decisive: its interval holds 0)" in output
     )
     assert "one set of weights each: the difference may have another sign with other seeds" in output
@@ -278,4 +278,4 @@ def test_the_final_evaluation_is_printed(tmp_path):
 
 def test_a_gain_that_rounds_to_zero_has_no_sign():
     gain = Gain(delta=-0.0001, interval=(-0.0021, 0.0004), images=72, seeds=2, doubt="p = .061")
-    assert gain_text(gain) == "0.000 [-0.002, 0.000] (not decisive: p = .061)"
+    assert gain_text(gain) == "0.000 [−0.002, 0.000] (not decisive: p = .061)"

@@ -99,7 +99,7 @@ def test_a_limit_can_apply_to_one_class(found: Comparison) -> None:
 def test_a_line_shows_difference_interval_limit_and_state(found: Comparison) -> None:
     (result,) = apply_gate(found, [("old", "new")], [MeasureLimit("ap", 0.5)])
     changed = replace(result, delta=-2.0, low=-3.456, high=-0.75)
-    assert str(changed) == "ap: new vs old -2.00 [-3.46, -0.75], allowed loss 0.5: REGRESSED"
+    assert str(changed) == "ap: new vs old −2.00 [−3.46, −0.75], allowed loss 0.5: REGRESSED"
     unclear = replace(changed, state="inconclusive", resolution=1.4)
     assert unclear.explanation == (
         "ap: this test set resolves differences of 1.40 points, but cannot show whether new is more than 0.5 points worse"

@@ -40,11 +40,12 @@ def gated(draw: st.DrawFn) -> ReportData:
 def shown(result: GateResult) -> tuple[float, float, float, float]:
     """Difference, ends of the interval and limit in the line of the gate."""
     found = re.fullmatch(
-        r"ap: \S+ vs \S+ ([+-][\d.]+)(?: \[([+-][\d.]+), ([+-][\d.]+)\])?, allowed loss ([\d.]+): \w+",
+        r"ap: \S+ vs \S+ ([+−]?[\d.]+)(?: \[([+−]?[\d.]+), ([+−]?[\d.]+)\])?, allowed loss ([\d.]+): \w+",
         str(result),
     )
     assert found, str(result)
-    delta, low, high, limit = (math.nan if part is None else float(part) for part in found.groups())
+    parts = (part and part.replace("−", "-") for part in found.groups())
+    delta, low, high, limit = (math.nan if part is None else float(part) for part in parts)
     return delta, low, high, limit
 
 
