@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from metrics.compare.percent import MISSING as MISSING
@@ -26,6 +27,39 @@ def truncate(text: str, most: int) -> str:
     """Return `printable(text)`, cut to `most` characters with an ellipsis."""
     text = printable(text)
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def short_names(names: Sequence[str], most: int) -> list[str]:
+    """Return each name in at most `most` characters, different names differently.
+
+    Names are cut at the end; names that would then look the same are cut at the beginning, or on both sides of the place where
+    they begin to differ, or else numbered.
+    """
+    shown = {name: truncate(name, most) for name in names}
+    for group in _same(shown):
+        texts = [printable(name) for name in group]
+        first, last = min(texts), max(texts)
+        common = next(
+            (at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first)
+        )
+        tails = [f"…{text[1 - most :]}" for text in texts]
+        middles = [f"…{truncate(text[max(common - 4, 0) :], most - 1)}" for text in texts]
+        chosen = tails if len(set(tails)) == len(texts) else middles
+        shown |= dict(zip(group, chosen, strict=True))
+    for group in _same(shown):
+        for number, name in enumerate(group, 1):
+            mark = f" {number}"
+            shown[name] = f"{truncate(name, most - len(mark))}{mark}"
+    return [shown[name] for name in names]
+
+
+def _same(shown: Mapping[str, str]) -> list[list[str]]:
+    """Groups of names that look the same."""
+    return [
+        group
+        for text in dict.fromkeys(shown.values())
+        if len(group := [name for name, other in shown.items() if other == text]) > 1
+    ]
 
 
 def difference_label(first: str, second: str, most: int = 30) -> str:

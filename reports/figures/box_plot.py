@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names
 from reports.elements.matplotlib_figure import INK, PAPER, RULE, LegendAbove, axes, colour, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -39,8 +39,9 @@ def boxes(
     drawn = [number for number, of in enumerate(values) if any(of)]
     step = min(0.26, 0.8 / max(len(drawn), 1))
     height = max(30, 15 * len(drawn) + 12)
-    left = 12 + 6.8 * max((len(truncate(row, 22)) for row in rows), default=0)
-    above = LegendAbove.of([truncate(labels[number], 24) for number in drawn], left)
+    row_names, names = short_names(rows, 22), short_names(labels, 24)
+    left = 12 + 6.8 * max(map(len, row_names), default=0)
+    above = LegendAbove.of([names[number] for number in drawn], left)
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
@@ -60,10 +61,10 @@ def boxes(
                 ax.hlines(y, first, third, color=its, linewidth=6, gid=series)
                 ax.plot(
                     middle, y, series_style(number).shape, color=its, markersize=6, markeredgecolor=PAPER,
-                    markeredgewidth=1.0, label=None if named else truncate(labels[number], 24), gid=series,
+                    markeredgewidth=1.0, label=None if named else names[number], gid=series,
                 )  # fmt: skip
                 named = True
-        ax.set_yticks(range(len(rows)), [truncate(row, 22) for row in rows])
+        ax.set_yticks(range(len(rows)), row_names)
         ax.set_ylim(len(rows) - 0.45, -0.55)
         low, high = ax.get_xlim()
         # Over more than two and a half decades, labels at 2 and 5 would overlap.

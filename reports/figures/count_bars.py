@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from reports.elements.formatting import count, large_number, truncate
+from reports.elements.formatting import count, large_number, short_names
 from reports.elements.matplotlib_figure import INK, axes, colour, figure, legend
 from reports.elements.page import Figure
 
@@ -46,19 +46,19 @@ def count_bars(
         else:
             ax.set_xlim(0, max(positive, default=1) * 1.2)
             ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        for number, label in enumerate(labels):
+        for number, name in enumerate(short_names(labels, 24)):
             its, series = colour(number), f"series-{number}"
             for row, value in enumerate(values[number]):
                 y = row + (number - (len(labels) - 1) / 2) * step
                 ax.barh(
                     y, value, height=step * 0.9, color=its, gid=series,
-                    label=None if row else truncate(label, 24),
+                    label=None if row else name,
                 )  # fmt: skip
                 ax.annotate(
                     count(value), (max(value, ax.get_xlim()[0]), y), xytext=(3, 0), textcoords="offset points",
                     va="center", fontsize=9, color=INK, gid=series,
                 )  # fmt: skip
-        ax.set_yticks(range(len(rows)), [truncate(row, 22) for row in rows])
+        ax.set_yticks(range(len(rows)), short_names(rows, 22))
         ax.set_ylim(len(rows) - 0.45, -0.55)
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: large_number(value).replace(" ", "")))
         ax.xaxis.set_minor_formatter(NullFormatter())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names
 from reports.elements.matplotlib_figure import INK, MUTED, PAPER, axes, colour, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -42,6 +42,8 @@ def critical_difference(
     left = order[: (len(order) + 1) // 2]
     right = order[len(left) :][::-1]
     depth = _BAR * len(groups) + _STEP * max(len(left), len(right)) + 0.25
+
+    names = short_names(labels, 18)
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
@@ -83,7 +85,7 @@ def critical_difference(
                     markeredgecolor=PAPER, markeredgewidth=0.8, gid=f"series-{number}", clip_on=False, zorder=3,
                 )  # fmt: skip
                 ax.text(
-                    edge, y, f" {truncate(labels[number], 18)} {ranks[number]:.2f} ", ha=side, va="center", color=INK,
+                    edge, y, f" {names[number]} {ranks[number]:.2f} ", ha=side, va="center", color=INK,
                     fontsize=11, gid=f"series-{number}",
                 )  # fmt: skip
         span = high - low

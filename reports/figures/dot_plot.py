@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.elements.formatting import points, truncate
+from reports.elements.formatting import points, short_names
 from reports.elements.matplotlib_figure import INK, PAPER, RULE, LegendAbove, axes, colour, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -50,8 +50,9 @@ def dot_plot(
     single = models == 1
     step = 0.0 if single or show_means else min(0.18, 0.7 / models)
     high = 34 if show_means or single else max(26, 9 * models + 8)
-    left = 12 + 6.8 * max((len(truncate(row, 22)) for row in rows), default=0)
-    above = LegendAbove.of([truncate(label, 24) for label in labels], left)
+    row_names, names = short_names(rows, 22), short_names(labels, 24)
+    left = 12 + 6.8 * max(map(len, row_names), default=0)
+    above = LegendAbove.of(names, left)
     head = 0 if show_means or single else above.height
 
     def draw(canvas: Canvas) -> None:
@@ -61,7 +62,7 @@ def dot_plot(
             ax.axhline(row, color=RULE, linewidth=0.8, zorder=0)
         if zero:
             ax.axvline(0, color=INK, linewidth=1)
-        for place, (number, label) in enumerate(zip(series, labels, strict=True)):
+        for place, (number, name) in enumerate(zip(series, names, strict=True)):
             at = np.arange(len(rows)) + (place - (models - 1) / 2) * step
             its, seeds = colour(number), 100 * values[place]
             if intervals is not None:
@@ -83,7 +84,7 @@ def dot_plot(
                 means = np.nanmean(seeds, axis=1)
             ax.plot(
                 means, at, series_style(number).shape, color=its, markersize=7, markeredgecolor=PAPER,
-                markeredgewidth=0.8, label=truncate(label, 24), gid=f"series-{number}",
+                markeredgewidth=0.8, label=name, gid=f"series-{number}",
             )  # fmt: skip
             if show_means:
                 for mean, y in zip(means, at, strict=True):
@@ -92,7 +93,7 @@ def dot_plot(
                             points(mean / 100), (mean, y), (0, 7), textcoords="offset points", ha="center",
                             color=INK, fontsize=11, fontweight="bold", gid=f"series-{number}",
                         )  # fmt: skip
-        ax.set_yticks(range(len(rows)), [truncate(row, 22) for row in rows])
+        ax.set_yticks(range(len(rows)), row_names)
         ax.set_ylim(len(rows) - 0.45, -0.65 if show_means else -0.55)
         ax.set_xlim(*_limits([*values, *(intervals or [])]))
         ax.set_xlabel(axis)
@@ -105,10 +106,10 @@ def dot_plot(
 
 
 def _limits(values: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """Limits of the axis: from 0 if the dots stay distinguishable, else around them; never empty."""
+    """Limits of the axis: from 0 if the dots stay distinguishable, else around them; all percent if all values are 0 or unknown."""
     known = 100 * np.concatenate([value.ravel() for value in values])
     known = known[np.isfinite(known)]
-    if not len(known):
+    if not known.any():
         return 0.0, 100.0
     low, high = float(known.min()), float(known.max())
     room = max(0.12 * (high - low), 0.04 * abs(high), 0.01)

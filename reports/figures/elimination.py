@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names
 from reports.elements.matplotlib_figure import INK, MUTED, PAPER, axes, colour, dashes, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -54,7 +54,8 @@ def courses(
         (ax,) = axes(canvas)
         shift = 0.006 * minutes
         labels = []
-        for at, model in enumerate(models):
+        names = short_names([model.name for model in models], 22)
+        for at, (name, model) in enumerate(zip(names, models, strict=True)):
             its = MUTED if model.series is None else colour(model.series)
             gid = None if model.series is None else f"series-{model.series}"
             x = np.array(model.minutes) + shift * (at - (len(models) - 1) / 2)  # intervals side by side
@@ -76,7 +77,7 @@ def courses(
                     markeredgewidth=1.4,
                     gid=gid,
                 )
-            labels.append((float(y[-1]), float(x[-1]), truncate(model.name, 22), gid))
+            labels.append((float(y[-1]), float(x[-1]), name, gid))
         known = np.concatenate(
             [np.array(of) for model in models for of in (model.values, model.lows, model.highs)]
         )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names, truncate
 from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, figure, legend
 from reports.elements.page import Figure
 from reports.elements.palette import LIGHT
@@ -39,7 +39,7 @@ def final_evaluation_plot(
             _dots(ax, row + 0.2, each.test, "s", LIGHT[2], "test", named)
             if each.test_interval is not None:
                 ax.hlines(row + 0.2, *each.test_interval, color=LIGHT[2], linewidth=2.2, alpha=0.75)
-        ax.set_yticks(range(len(finalists)), [truncate(each.name, 22) for each in finalists])
+        ax.set_yticks(range(len(finalists)), short_names([each.name for each in finalists], 22))
         ax.set_ylim(len(finalists) - 0.45, -0.55)
         ax.margins(x=0.08)
         ax.set_xlabel(truncate(axis, 40))

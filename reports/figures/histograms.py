@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names
 from reports.elements.matplotlib_figure import INK, MUTED, axes, colour, dashes, figure, legend
 from reports.elements.page import Figure
 
@@ -63,14 +63,14 @@ def histograms(
         (ax,) = axes(canvas)
         if axis.log:
             ax.set_xscale("log")
-        for number, (label, of) in enumerate(zip(labels, counts, strict=True)):
+        for number, (name, of) in enumerate(zip(short_names(labels, 24), counts, strict=True)):
             total = sum(of)
             if not total:
                 continue
             shares = 100 * np.asarray(of[first:last], np.float64) / total
             ax.stairs(
                 shares, shown, color=colour(number), linewidth=1.7, linestyle=dashes(number),
-                label=truncate(label, 24), gid=f"series-{number}",
+                label=name, gid=f"series-{number}",
             )  # fmt: skip
         ax.set_ylim(bottom=0)
         ax.set_xlim(shown[0], shown[-1])

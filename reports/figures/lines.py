@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names
 from reports.elements.matplotlib_figure import (
     INK,
     PAPER,
@@ -77,7 +77,7 @@ def lines(
         numbers: of the models, by default 0, 1, ...
     """
     series = range(len(labels)) if numbers is None else numbers
-    names = [truncate(label, 28) for label in labels]
+    names = short_names(labels, 28)
     above = LegendAbove.of([name for name, runs in zip(names, curves, strict=True) if runs])
 
     def draw(canvas: Canvas) -> None:
@@ -105,6 +105,9 @@ def lines(
                 ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
+        above_zero = [y[x > 0] if line_axes.log_x else y for runs in curves for x, y in runs]
+        if ax.get_xscale() == "linear" and not any(np.isfinite(y).any() for y in above_zero):
+            ax.set_xlim(0, 1)
         if line_axes.integer_x:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if line_axes.ticks:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names
 from reports.elements.matplotlib_figure import LegendAbove, axes, colour, dashes, figure, shade
 from reports.elements.page import Figure
 
@@ -34,7 +34,7 @@ def pr_curves(
         curves: of each model (S, 101), one row per seed: precision at `RECALLS`, mean over classes; NaN is not drawn.
         bands: of each model (101,) lower and upper limit of a shaded band.
     """
-    names = [truncate(label, 28) for label in labels]
+    names = short_names(labels, 28)
     above = LegendAbove.of(names)
 
     def draw(canvas: Canvas) -> None:

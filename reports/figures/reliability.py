@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from metrics.reliability import Reliability
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names
 from reports.elements.matplotlib_figure import MUTED, PAPER, LegendAbove, axes, colour, dashes, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -26,7 +26,7 @@ def reliability_diagram(
         labels: of the models.
         curves: of each model; empty bins are left out.
     """
-    names = [truncate(label, 28) for label in labels]
+    names = short_names(labels, 28)
     above = LegendAbove.of(names)
 
     def draw(canvas: Canvas) -> None:

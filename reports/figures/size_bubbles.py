@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure as Canvas
 
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names
 from reports.elements.matplotlib_figure import INK, PAPER, axes, colour, figure, legend
 from reports.elements.page import Figure
 
@@ -30,11 +30,11 @@ def size_bubbles(
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
-        for number, (label, of) in enumerate(zip(labels, sizes, strict=True)):
+        for number, (name, of) in enumerate(zip(short_names(labels, 24), sizes, strict=True)):
             ax.scatter(
                 [width for _, width, _ in of], [height for height, _, _ in of],
                 s=[12 + 240 * images / most for _, _, images in of], color=colour(number), alpha=0.55,
-                edgecolors=PAPER, linewidths=0.8, label=truncate(label, 24), gid=f"series-{number}",
+                edgecolors=PAPER, linewidths=0.8, label=name, gid=f"series-{number}",
             )  # fmt: skip
         largest = max((max(height, width) for of in sizes for height, width, _ in of), default=1)
         ax.set(

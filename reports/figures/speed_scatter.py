@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from reports.elements.formatting import truncate
+from reports.elements.formatting import short_names
 from reports.elements.matplotlib_figure import INK, MUTED, PAPER, LegendAbove, axes, colour, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -60,7 +60,9 @@ def pareto(
         level: AP to mark by a horizontal line.
         names_above: whether labels are in a legend instead of beside the markers, for points that may be close to each other.
     """
-    above = LegendAbove.of([truncate(point.label, 40) for point in points])
+    labels = [point.label for point in points]
+    names = short_names(labels, 40 if names_above else 20)
+    above = LegendAbove.of(names)
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
@@ -78,7 +80,7 @@ def pareto(
                 np.append(x, ax.get_xlim()[1]), np.append(y, y[-1]), where="post", color=MUTED, linewidth=1.2,
                 linestyle=(0, (4, 2)), zorder=1,
             )  # fmt: skip
-        for point in points:
+        for name, point in zip(names, points, strict=True):
             its, series = MUTED if point.grey else colour(point.number), f"series-{point.number}"
             middle = 100 * point.quality
             ax.hlines(middle, *point.costs, color=its, linewidth=1.8, gid=series)
@@ -89,11 +91,11 @@ def pareto(
                 point.cost, middle, series_style(point.number).shape, color=its, markersize=8,
                 markerfacecolor=PAPER if point.grey else its, markeredgecolor=its if point.grey else PAPER,
                 markeredgewidth=1.4 if point.grey else 0.8, gid=series, linestyle="none",
-                label=truncate(point.label, 40) if names_above else None,
+                label=name if names_above else None,
             )  # fmt: skip
             if not names_above:
                 ax.annotate(
-                    truncate(point.label, 20), (point.cost, middle), (7, 6), textcoords="offset points",
+                    name, (point.cost, middle), (7, 6), textcoords="offset points",
                     color=MUTED if point.grey else INK, fontsize=11, gid=series,
                 )  # fmt: skip
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from metrics.measures.calibration import detection_calibration_error
+from metrics.plurals import agree
 from metrics.reliability import Reliability, describe_out_of_range, reliability
 from reports.analysis.evaluated_run import IOU, EvaluatedRun
 from reports.analysis.report_data import ReportData
@@ -146,7 +147,14 @@ def finding_text(means: Sequence[CalibrationMeans], several_seeds: bool) -> str:
     if not parts:
         return "No model has detections above the minimum score in all of its runs, so calibration is not defined."
     over = ", mean over seeds" if several_seeds else ""
-    return f"Mean score minus precision in percentage points{over} (above 0: scores are too high): {formatting.join_words(parts)}."
+    without = [each.label for each in means if not np.isfinite(each.gap)]
+    none = "no detections in some run" if several_seeds else "no detections"
+    left_out = (
+        f" {formatting.join_words(without)} {agree(len(without), 'has', 'have')} {none} above the minimum score."
+        if without
+        else ""
+    )
+    return f"Mean score minus precision in percentage points{over} (above 0: scores are too high): {formatting.join_words(parts)}.{left_out}"
 
 
 def _table(means: Sequence[CalibrationMeans], min_score: float) -> PageTable:

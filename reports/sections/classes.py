@@ -98,7 +98,7 @@ def _size_figure(report: ReportData) -> Figure | None:
     for at in known:
         means = [float(rows[at].mean()) for rows in values]
         low, high = formatting.points(min(means)), formatting.points(max(means))
-        parts.append(f"{low if len(means) == 1 else f'{low} to {high}'} on {names[at]}")
+        parts.append(f"{low if low == high else f'{low} to {high}'} on {names[at]}")
     finding = f"AP is {formatting.join_words(parts)} objects."
     drawing = dot_plot(
         "sizes-ap", "AP by object size", finding, [names[at] for at in known], report.labels,

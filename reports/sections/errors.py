@@ -57,8 +57,9 @@ def section(report: ReportData) -> Section:
             "of a model's highest F1. An object without a true positive is undetected, also where a detection of another class or "
             "a poorly localized one lies on it.",
             "The cost of an error type is the increase in AP at IoU 0.50 if its errors were corrected and nothing else changed, "
-            "over all scores. Missed: objects without a true positive that no classification or localization error lies on. Costs interact, so "
-            "they do not add up to the AP50 that is missing.",
+            "over all scores. Missed: objects without a true positive that no classification or localization error lies on; they are left out of the "
+            "ground truth, and a class without any other object keeps AP 0. Costs interact, so they do not add up to the AP50 that is "
+            "missing.",
             confusions.METHOD,
             "oLRP (Oksuz et al., TPAMI 2022) combines false positives, false negatives and localization error at each class's "
             "optimal score threshold into an error from 0 to 1, averaged over classes; lower is better.",
@@ -192,7 +193,7 @@ def _costs_text(report: ReportData, values: list[Floats]) -> str:
         )
     if none:
         text.append(
-            f"Correcting the errors of any one type would not increase AP50 by 0.1 percentage points for {formatting.join_words(none)}."
+            f"For {formatting.join_words(none)}, correcting the errors of any one type would increase AP50 by less than 0.1 percentage points."
         )
     return " ".join(text) or "There are no valid objects, so error costs are not defined."
 

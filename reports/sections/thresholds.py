@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -249,20 +250,27 @@ def _figure(
     for runs in report.evaluated:
         best = [run.best_point for run in runs if run.best_point.tp]
         points.append([(each.score, 100 * getattr(each, name.lower())) for each in best])
-    values = [f"{point.label} {formatting.points(getattr(point, name.lower()))}" for point in means]
     scores = score_grid(report)
     shades = [(scores, 100 * of[name.lower()].low, 100 * of[name.lower()].high) for of in bands]
     title = {"F1": "F1", "precision": "Precision", "recall": "Recall"}[name]
     finding = "Highest F1" if name == "F1" else f"{title} at each model's highest F1"
     return lines(
         f"score-{name.lower()}", f"{title} over score threshold",
-        f"{finding}: {formatting.join_words(values)}.", report.labels, curves,
+        _values_text(finding, [(point.label, getattr(point, name.lower())) for point in means]), report.labels, curves,
         LineAxes(
             "score threshold", f"{name} (%)",
             x_limits=(float(scores[0]), float(scores[-1])), y_limits=(0, 102), cursor=True,
         ),
         points=points, bands=shades,
     )  # fmt: skip
+
+
+def _values_text(finding: str, values: Sequence[tuple[str, float]]) -> str:
+    """A measure of each model, and for which models it is not defined."""
+    defined = [f"{label} {formatting.points(value)}" for label, value in values if math.isfinite(value)]
+    without = [label for label, value in values if not math.isfinite(value)]
+    named = f"not defined for {formatting.join_words(without)}" if without else ""
+    return f"{finding}: {'; '.join(filter(None, (formatting.join_words(defined), named)))}."
 
 
 def _bands_at_best(report: ReportData) -> list[dict[str, Band]]:

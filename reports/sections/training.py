@@ -37,12 +37,20 @@ def section(report: ReportData) -> Section | None:
         curves = [[_curve(table, column, scale) for table in model] for model in tables]
         if any(len(epochs) for model in curves for epochs, _ in model):
             name = "AP" if column == "val_ap" else "mIoU"
-            whole = max(float(epochs[-1]) for model in curves for epochs, _ in model if len(epochs)) >= 2
+            points = np.concatenate([epochs for model in curves for epochs, _ in model])
+            whole = points.max() >= 2 or not (points % 1).any()
             finding = (
                 _loss_finding(report, curves) if column == "loss" else _best_finding(report, curves, name)
             )
             drawn.append(
-                lines(slug, title, finding, report.labels, curves, LineAxes("epoch", axis, integer_x=whole))
+                lines(
+                    slug,
+                    title,
+                    finding,
+                    report.labels,
+                    curves,
+                    LineAxes("epoch", axis, integer_x=bool(whole)),
+                )
             )
     told = [figure for figure in drawn if figure.slug != "history-loss"] or drawn
     return Section(
@@ -89,13 +97,16 @@ def _curve(table: pd.DataFrame, column: str, scale: float = 1.0) -> Curve:
 
 def _loss_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
     parts = []
+    several = any(len(values) > 1 for model in curves for _, values in model)
     for label, runs in zip(report.labels, curves, strict=True):
         ends = [(values[0], values[-1]) for _, values in runs if len(values)]
         if ends:
             first, last = np.mean(ends, axis=0)
-            parts.append(f"{label} from {_loss_text(first)} to {_loss_text(last)}")
+            change = f"from {_loss_text(first)} to {_loss_text(last)}" if several else _loss_text(last)
+            parts.append(f"{label} {change}")
     over = ", mean over runs" if report.seeds > 1 else ""
-    return f"Training loss from the first to the last epoch{over}: {formatting.join_words(parts)}."
+    when = " from the first to the last epoch" if several else ""
+    return f"Training loss{when}{over}: {formatting.join_words(parts)}."
 
 
 def _loss_text(loss: float) -> str:

@@ -140,6 +140,8 @@ def _highest_text(extreme: Extreme) -> str:
     if extreme.value == 0:
         return "AP is 0 for all models"
     value = formatting.points(extreme.value)
+    if value == "0.0":
+        return "AP is less than 0.1 for all models"
     if extreme.shared_by_all:
         return f"all models have the same AP ({value})"
     names = formatting.join_words(list(extreme.holders))

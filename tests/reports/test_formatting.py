@@ -26,6 +26,26 @@ def test_invisible_characters_become_visible():
     assert formatting.printable("<b> 日本 🙂 ß") == "<b> 日本 🙂 ß"
 
 
+@given(st.lists(st.text("ab", max_size=40), max_size=5), st.sampled_from([8, 22]))
+def test_short_names_of_different_names_are_different(names, most):
+    shown = formatting.short_names(names, most)
+    assert all(len(text) <= most for text in shown)
+    assert len(set(zip(names, shown, strict=True))) == len(set(names)) == len(set(shown))
+    assert all(
+        text == name
+        for text, name in zip(shown, names, strict=True)
+        if shown and max(map(len, names)) <= most
+    )
+
+
+def test_names_that_differ_at_the_end_or_in_the_middle_show_where():
+    assert formatting.short_names(["detector-with-mosaic-A", "detector-with-mosaic-B", "ssd"], 12) == [
+        "…th-mosaic-A", "…th-mosaic-B", "ssd"
+    ]  # fmt: skip
+    middle = ["trained for 100 epochs on the same images", "trained for 300 epochs on the same images"]
+    assert formatting.short_names(middle, 12) == ["…for 100 ep…", "…for 300 ep…"]
+
+
 @given(st.text("abc ", min_size=1), st.text("xyz", min_size=1))
 def test_the_label_of_a_difference_shows_both_names(one, other):
     label = formatting.difference_label(one, other)
