@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
 from metrics.formats import coco
@@ -19,6 +18,7 @@ from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, matc
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_labels import ImageLabels
 from metrics.formats.image_search import ImageSearch
+from metrics.formats.image_sizes import image_sizes
 from metrics.formats.layouts import find_layouts, voc_folder
 from metrics.formats.near_misses import near_miss
 from metrics.formats.plausibility import check_annotations
@@ -236,7 +236,9 @@ def _in_pixels(images: list[ImageAnnotation], path: Path) -> list[ImageAnnotatio
             f"pixels, which changes only numbers that depend on the area of objects"
         )
         report(Note("assumed_sizes", text, str(path), {"images": len(relative)}), InputWarning)
-    sizes = _sizes([file for file in found if file]) if any(found) else np.tile(_ASSUMED, (len(relative), 1))
+    sizes = (
+        image_sizes([file for file in found if file]) if any(found) else np.tile(_ASSUMED, (len(relative), 1))
+    )
     of = {id(image): (int(h), int(w)) for image, (h, w) in zip(relative, sizes.tolist(), strict=True)}
     return [image.in_pixels(of.get(id(image), (0, 0))) for image in images]
 
@@ -254,7 +256,7 @@ def _read_yolo(path: Path, split: str | None) -> AnnotationTable:
         raise InputError(f"{path}: no split {name!r}; it has {has}")
     labels = find_labels(splits.values(), (description.root, description.beside))
     return yolo.read_truth(
-        splits[name], _sizes(splits[name]), description.names, labels, description.keypoints
+        splits[name], image_sizes(splits[name]), description.names, labels, description.keypoints
     )
 
 
@@ -283,23 +285,6 @@ def _read_voc(root: Path, files: Sequence[Path], split: str | None, pixels: Pixe
             raise InputError(f"{listed}: no such split; there are {', '.join(known) or 'none'}")
         names = [ids[file] for file in parts[split].files]
     return whole.select(np.isin(np.array(whole.catalog.image_ids), sorted(names)))
-
-
-def _sizes(images: Sequence[Path]) -> NDArray[np.int64]:
-    """(I, 2) (height, width), from the header of each file."""
-    from PIL import Image, UnidentifiedImageError
-
-    sizes = []
-    for path in images:
-        try:
-            with Image.open(path) as image:
-                rotated = image.getexif().get(0x0112, 1) >= 5  # rotated by 90 degrees
-                sizes.append(image.size if rotated else image.size[::-1])
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no such image") from error
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path}: cannot be read as an image: {error}") from error
-    return np.array(sizes, np.int64).reshape(-1, 2)
 
 
 def _on_catalog(table: DetectionTable, catalog: Catalog, where: str) -> DetectionTable:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import convert
 from metrics.errors import InputError
+from metrics.formats.box_orders import LARGEST_RELATIVE, BoxOrder, fitting_boxes
 from metrics.formats.class_files import read_class_files
 from metrics.formats.detection_rows import DetectionLayout, DetectionRows
 from metrics.formats.file_listing import image_text_files
@@ -29,34 +30,31 @@ from metrics.notes import Note, report
 from metrics.plurals import plural
 from metrics.tables import AnnotationTable
 
-_SLACK = 0.01  # of an image's side, for rounding in text
-_LARGEST_RELATIVE = 1.5
+_OF_CORNERS = "detection-results"
+"""Folder of Cartucho's mAP, whose lines have corners after the score."""
+_FOLDERS = ("labels", _OF_CORNERS, "detections")
+"""Where Ultralytics, Cartucho's mAP and Padilla's evaluator keep the files, beside others."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class _Order(BoxOrder):
     """What the five numbers after the class are.
 
     Attributes:
-        name: as written in notes.
         score: position of the score among them.
-        layout: of the box: ``cxcywh``, ``xyxy`` or ``xywh``.
-        relative: whether it is in fractions.
     """
 
-    name: str
-    score: int
-    layout: str
-    relative: bool
+    score: int = 0
 
 
+_CORNERS = _Order("class score x1 y1 x2 y2", "xyxy")
 _ORDERS = (
-    _Order("class cx cy w h score", 4, "cxcywh", True),
-    _Order("class score cx cy w h", 0, "cxcywh", True),
-    _Order("class score x1 y1 x2 y2", 0, "xyxy", False),
-    _Order("class score x y w h", 0, "xywh", False),
-    _Order("class x1 y1 x2 y2 score", 4, "xyxy", False),
-    _Order("class x y w h score", 4, "xywh", False),
+    _Order("class cx cy w h score", "cxcywh", True, score=4),
+    _Order("class score cx cy w h", "cxcywh", True),
+    _CORNERS,
+    _Order("class score x y w h", "xywh"),
+    _Order("class x1 y1 x2 y2 score", "xyxy", score=4),
+    _Order("class x y w h score", "xywh", score=4),
 )
 """The likeliest first."""
 
@@ -72,7 +70,7 @@ class _Line:
 
 
 def _files(path: Path) -> list[Path]:
-    for folder in (path / "labels", path):
+    for folder in (*(path / name for name in _FOLDERS), path):
         files = [
             file
             for file in image_text_files(folder, "**/*.txt")
@@ -92,13 +90,13 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
     by_class = read_class_files(files, truth, str(path))
     if by_class is not None:
         return by_class
-    top = path / "labels" if files[0].is_relative_to(path / "labels") else path
+    top = next((path / name for name in _FOLDERS if files[0].is_relative_to(path / name)), path)
     lines = [
         line for file in files for line in _lines(file, file.relative_to(top).with_suffix("").as_posix())
     ]
     counts = {len(line.numbers) for line in lines}
     if lines and counts <= {5}:
-        return _five_numbers(lines, truth, path)
+        return _five_numbers(lines, truth, path, of_corners=files[0].parent.name == _OF_CORNERS)
     if counts == {6}:
         return _rows(lines, np.array([line.numbers[:5] for line in lines]), _ORDERS[0], path)
     return _with_points(lines, path) if lines else DetectionRows(str(path), relative=True, indices=True)
@@ -149,7 +147,9 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def _five_numbers(lines: Sequence[_Line], truth: AnnotationTable, path: Path) -> DetectionRows:
+def _five_numbers(
+    lines: Sequence[_Line], truth: AnnotationTable, path: Path, of_corners: bool
+) -> DetectionRows:
     values = np.array([line.numbers for line in lines], np.float64)
     image = known_images([line.image for line in lines], truth.catalog)
     sizes = np.where(image[:, None] >= 0, truth.catalog.sizes[image], 0)[:, ::-1].astype(np.float64)
@@ -162,11 +162,13 @@ def _five_numbers(lines: Sequence[_Line], truth: AnnotationTable, path: Path) ->
             f"{', nor '.join(order.name for order in _ORDERS)}: in each some scores are outside [0, 100] or boxes outside their "
             f"image; convert them to a CSV table with the columns image_id, class_id, score, x1, y1, x2, y2"
         )
+    if of_corners and _CORNERS in fitting:
+        fitting = [_CORNERS]
     chosen, *others = fitting
     if others and not chosen.relative:
         names = " and ".join(order.name for order in fitting)
         raise InputError(
-            f"{path}: all lines fit {names}; convert them to a CSV table with the columns image_id, class_id, score, and x1, "
+            f"{path}: all lines fit {names}; call the folder {_OF_CORNERS} if they are {_CORNERS.name}, or convert them to a CSV table with the columns image_id, class_id, score, and x1, "
             f"y1, x2, y2 or x, y, w, h"
         )
     if chosen is not _ORDERS[0] or others:
@@ -180,24 +182,14 @@ def _five_numbers(lines: Sequence[_Line], truth: AnnotationTable, path: Path) ->
 def _fits(values: NDArray[np.float64], order: _Order, sizes: NDArray[np.float64], most: float) -> bool:
     """Whether all scores are in [0, `most`] and all boxes within their image, as far as its (width, height) is known."""
     score = values[:, order.score]
+    in_range = score.min() >= 0 and score.max() <= most
     boxes = np.delete(values, order.score, axis=1)
-    if score.min() < 0 or score.max() > most or (order.relative and np.abs(boxes).max() > _LARGEST_RELATIVE):
-        return False
-    if not order.relative and np.abs(boxes).max() <= _LARGEST_RELATIVE:
-        return False
-    corners = convert(boxes, order.layout, "xyxy")  # type: ignore[arg-type]  # one of the literals
-    size = np.ones_like(sizes) if order.relative else np.where(sizes > 0, sizes, np.inf)
-    slack = _SLACK if order.relative else np.maximum(_SLACK * np.where(sizes > 0, sizes, 0), 1)
-    return bool(
-        (corners[:, 2:] >= corners[:, :2]).all()
-        and (corners[:, :2] >= -slack).all()
-        and (corners[:, 2:] <= size + slack).all()
-    )
+    return bool(in_range and fitting_boxes(boxes, order, sizes).all())
 
 
 def _rows(lines: Sequence[_Line], values: NDArray[np.float64], order: _Order, path: Path) -> DetectionRows:
     rows = DetectionRows(str(path), relative=order.relative, indices=True)
-    xywh = convert(np.delete(values, order.score, axis=1), order.layout, "xywh")  # type: ignore[arg-type]
+    xywh = convert(np.delete(values, order.score, axis=1), order.layout, "xywh")
     for line, box, score in zip(lines, xywh.tolist(), values[:, order.score].tolist(), strict=True):
         rows.add(line.image, line.label, (box[0], box[1], box[2], box[3]), score, line.place)
     return rows
@@ -215,7 +207,7 @@ def _with_points(lines: Sequence[_Line], path: Path) -> DetectionRows:
         polygons = [line.numbers[: len(line.numbers) - 2 + len(line.numbers) % 2] for line in lines]
         boxes = np.array(bounding_boxes(polygons), np.float64).reshape(-1, 4)
     wrong = [k for k, score in enumerate(scores) if not 0 <= score <= 1]
-    if wrong or np.abs(boxes).max() > _LARGEST_RELATIVE:
+    if wrong or np.abs(boxes).max() > LARGEST_RELATIVE:
         line = lines[wrong[0] if wrong else int(np.argmax(np.abs(boxes).max(1)))]
         raise InputError(
             f"{line.place}: {plural(len(line.numbers), 'number')} after the class: expected cx cy w h score, or points and a score, in "
