@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import number
+from metrics.formats.image_search import image_files
 from metrics.formats.untrusted import read_head, read_text
+from metrics.notes import Note, report
 from metrics.plurals import plural
 
 CLASSES = (
@@ -105,3 +107,35 @@ def frame_images(names: Sequence[str], frames: Collection[int]) -> tuple[dict[in
         if 2 * named >= len(frames) and (0 not in by_number or 0 in frames):
             return by_number, True
     return dict(enumerate(sorted(names), 1)), False
+
+
+def frame_names(
+    folder: Path, first: Mapping[int, str], default: Callable[[int], str], length: int = 0
+) -> tuple[dict[int, str], bool]:
+    """The image of each frame of an annotated sequence; see `frame_images`.
+
+    Args:
+        folder: of the images.
+        first: place of the first line of each frame that has any, for messages.
+        default: name of a frame's image in a sequence whose images are not there.
+        length: number of frames of such a sequence; 0 if only those of lines are known.
+
+    Raises:
+        InputError: a frame of a line has no image, but others have.
+    """
+    written, numbered = frame_images([image.name for image in image_files(folder)], first)
+    if not written:
+        return {frame: default(frame) for frame in sorted({*range(1, length + 1), *first})}, True
+    if unknown := sorted(set(first) - set(written)):
+        raise InputError(
+            f"{first[unknown[0]]}: frame {unknown[0]}: {folder} has no such image; it has {plural(len(written), 'image')}, "
+            f"{written[min(written)]} to {written[max(written)]}: add the image, or remove its lines"
+        )
+    return written, numbered
+
+
+def report_order(by_order: int, where: str) -> None:
+    """Report that images are frames by their order, if there are any; see `frame_images`."""
+    if by_order:
+        text = f"{where}: frames 1, 2, ... are the images in alphabetical order, because their names are not the numbers of frames"
+        report(Note("images_by_order", text, where, {"images": by_order}))

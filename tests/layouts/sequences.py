@@ -9,6 +9,8 @@ from tiny_data import Picture
 
 from layouts.registry import Found, Scene, detections, truth, write_lines, write_text, xywh
 
+_PERSONS = {"cat": "pedestrian", "dog": "people"}
+
 
 def _frames(pictures: Sequence[Picture]) -> dict[str, int]:
     """Frame of each picture: frames are the images in alphabetical order."""
@@ -42,4 +44,32 @@ def mot_det(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> 
     frames = _frames(pictures)
     lines = [(frames[f"{e.picture.name}.png"], -1, *xywh(e.box), e.score, e.label + 1, -1) for e in found]
     write_lines(root / "det" / "det.txt", lines, ",")
+    return root
+
+
+@truth("visdrone_vid", "visdrone_vid", splits=True, renamed=_PERSONS)
+def visdrone_vid(root: Path, scene: Scene) -> None:
+    """VisDrone-VID: a sequence for each split; a frame without objects has no line."""
+    for split, of in scene.splits.items():
+        folder, sequence = root / f"VisDrone2019-VID-{split}", f"uav-{split}_v"
+        frames = _frames(of)
+        lines = []
+        for picture in of:
+            picture.save(folder / "sequences" / sequence)
+            lines += [
+                (frames[f"{picture.name}.png"], k, *map(round, xywh(box)), 1, label + 1, 0, 0)
+                for k, (label, box) in enumerate(picture.objects)
+            ]
+        write_lines(folder / "annotations" / f"{sequence}.txt", lines, ",")
+
+
+@detections("visdrone_vid_results")
+def visdrone_vid_results(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """VisDrone-VID: a file per sequence, of which there is one; the last two values are unused."""
+    frames = _frames(pictures)
+    lines = [
+        (frames[f"{e.picture.name}.png"], k, *xywh(e.box), e.score, e.label + 1, -1, -1)
+        for k, e in enumerate(found)
+    ]
+    write_lines(root / "uav.txt", lines, ",")
     return root

@@ -45,6 +45,7 @@ FROM_1 = {
     "mot_det",
     "tensorflow_object_detection",
     "visdrone_results",
+    "visdrone_vid_results",
 }
 """Layouts whose class ids are those of the ground truth below, from 1."""
 
@@ -306,7 +307,7 @@ def test_fault_102_ambiguous_lines_are_refused_and_the_table_that_is_advised_is_
     (tmp_path / "found" / "img000.txt").write_text("0 0.5 10 10 20 20\n")
     with pytest.raises(
         InputError,
-        match=r"all lines fit class score x1 y1 x2 y2 and class score x y w h; convert them to a CSV",
+        match=r"all lines fit class score x1 y1 x2 y2 and class score x y w h; call .*, or convert them to a CSV",
     ):
         read(tmp_path / "found")
     table = tmp_path / "found.csv"

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from metrics.errors import InputError
+from metrics.formats.detection_layouts.visdrone import is_frame_result
 from metrics.formats.detection_rows import DetectionLayout, DetectionRows, numbered_class
 from metrics.formats.file_listing import visible_files
-from metrics.formats.mot_files import CLASSES, Line, frame_images, is_mot, read_lines
-from metrics.notes import Note, report
+from metrics.formats.mot_files import CLASSES, Line, frame_images, is_mot, read_lines, report_order
 from metrics.plurals import agree, plural
 from metrics.tables import AnnotationTable, Catalog
 
@@ -24,7 +24,7 @@ def _files(path: Path) -> list[Path]:
     for pattern in _PATTERNS:
         files = [file for file in visible_files(path, pattern) if file.name.lower() not in _LISTS]
         filled = [file for file in files if file.stat().st_size]
-        if filled and all(map(is_mot, filled)):
+        if filled and all(map(is_mot, filled)) and not all(map(is_frame_result, filled)):
             return files
     return []
 
@@ -33,25 +33,40 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
     files = _files(path)
     rows = DetectionRows(str(path))
     by_order = 0
-    sequences = _sequences(truth.catalog)
     for file in files:
         lines = list(read_lines(file))
-        names = _images_of(file, sequences, len(files))
-        images, numbered = frame_images(names, {line.frame for line in lines})
+        first = {line.frame: line.place for line in reversed(lines)}
+        images, numbered = images_of_frames(file, first, truth.catalog, alone=len(files) == 1)
         by_order += len(images) * (not numbered)
         for line in lines:
-            if line.frame not in images:
-                raise InputError(
-                    f"{line.place}: frame {line.frame} is an image that the ground truth does not have; it has {plural(len(images), 'frame')} of "
-                    f"this sequence"
-                )
             rows.add(
                 images[line.frame], _class_of(line, truth.catalog), line.xywh, line.confidence, line.place
             )
-    if by_order:
-        text = f"{path}: frames 1, 2, ... are the images in alphabetical order, because their names are not the numbers of frames"
-        report(Note("images_by_order", text, str(path), {"images": by_order}))
+    report_order(by_order, str(path))
     return rows
+
+
+def images_of_frames(
+    file: Path, first: Mapping[int, str], catalog: Catalog, *, alone: bool
+) -> tuple[dict[int, str], bool]:
+    """The image of each frame of a file of detections; see `frame_images`.
+
+    Args:
+        file: called like the sequence, or in a folder of the sequence.
+        first: place of the first line of each frame, for messages.
+        catalog: of the ground truth.
+        alone: whether there is no other file, so that it may be of the only sequence whatever it is called.
+
+    Raises:
+        InputError: no sequence of the ground truth, or more than one, is called like the file, or it lacks the image of a frame.
+    """
+    images, numbered = frame_images(_images_of(file, _sequences(catalog), alone), first)
+    if unknown := sorted(set(first) - set(images)):
+        raise InputError(
+            f"{first[unknown[0]]}: frame {unknown[0]} is an image that the ground truth does not have; it has "
+            f"{plural(len(images), 'frame')} of this sequence"
+        )
+    return images, numbered
 
 
 def _sequences(catalog: Catalog) -> Mapping[tuple[str, ...], Sequence[str]]:
@@ -63,11 +78,11 @@ def _sequences(catalog: Catalog) -> Mapping[tuple[str, ...], Sequence[str]]:
     return found
 
 
-def _images_of(file: Path, sequences: Mapping[tuple[str, ...], Sequence[str]], files: int) -> Sequence[str]:
+def _images_of(file: Path, sequences: Mapping[tuple[str, ...], Sequence[str]], alone: bool) -> Sequence[str]:
     """The images of the sequence that a file is of."""
     name = file.parent.parent.name if file.parent.name in ("det", "gt") else file.stem
     fitting = [parts for parts in sequences if name in parts]
-    if not fitting and len(sequences) == 1 and files == 1:
+    if not fitting and len(sequences) == 1 and alone:
         fitting = list(sequences)
     if len(fitting) != 1:
         known = ", ".join("/".join(parts) or "." for parts in list(sequences)[:5])

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, report_left_out
-from metrics.formats.image_search import image_files, spellings
-from metrics.formats.mot_files import CLASSES, Line, frame_images, is_mot, read_lines
+from metrics.formats.image_search import spellings
+from metrics.formats.mot_files import CLASSES, Line, frame_names, is_mot, read_lines, report_order
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_text
 from metrics.notes import Note, report
@@ -69,9 +69,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     if counts["classes"]:
         text = f"{root}: classes have the names of MOT Challenge; write the names of other classes, one a line, into gt/labels.txt"
         report(Note("made_names", text, str(root)))
-    if counts["by order"]:
-        text = f"{root}: frames 1, 2, ... are the images in alphabetical order, because their names are not the numbers of frames"
-        report(Note("images_by_order", text, str(root), {"images": counts["by order"]}))
+    report_order(counts["by order"], str(root))
     return images
 
 
@@ -87,16 +85,8 @@ def _images(file: Path, top: Path, counts: Counter[str], left_out: Counter[str])
         box = _box(line, names, counts, left_out)
         boxes[line.frame] += [box] if box else []
     folder = home / info.images
-    written, numbered = frame_images([image.name for image in image_files(folder)], first)
+    written, numbered = frame_names(folder, first, lambda frame: f"{frame:06d}{info.suffix}", info.length)
     counts["by order"] += len(written) * (not numbered)
-    if not written:
-        frames = sorted({*range(1, info.length + 1), *first})
-        written = {frame: f"{frame:06d}{info.suffix}" for frame in frames}
-    if unknown := sorted(set(first) - set(written)):
-        raise InputError(
-            f"{first[unknown[0]]}: frame {unknown[0]}: {folder} has no such image; it has {plural(len(written), 'image')}, "
-            f"{written[min(written)]} to {written[max(written)]}: add the image, or remove its lines"
-        )
     relative = folder.relative_to(top).as_posix() if folder.is_relative_to(top) else folder.name
     purpose = folder_purpose(home.relative_to(top).parts if home.is_relative_to(top) else ())
     return [
