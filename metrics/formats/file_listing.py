@@ -47,6 +47,17 @@ def visible_files(folder: Path, pattern: str) -> list[Path]:
     ]
 
 
+def files_without_suffix(folder: Path) -> list[list[Path]]:
+    """The visible files below a folder whose names have no point, by folder, sorted."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        files = [Path(parent, name) for name in sorted(names) if "." not in name]
+        files = [file for file in files if not is_hidden(file.name) and file.is_file()]
+        found += [files] if files else []
+    return found
+
+
 def image_text_files(folder: Path, pattern: str) -> list[Path]:
     """Text files that may each be of an image: `visible_files` without lists of classes or images."""
     return [file for file in visible_files(folder, pattern) if file.name.lower() not in _LISTS]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.formats.file_listing import is_hidden, visible_files
+from metrics.formats.file_listing import files_without_suffix, is_hidden, visible_files
 from metrics.formats.image_annotations import Export, exports
 from metrics.formats.untrusted import read_bytes, read_head
 from metrics.formats.yolo_description import DARKNET_FOLDERS, YAML_SUFFIXES
@@ -119,7 +119,7 @@ def voc_folder(path: Path) -> Path:
 
 
 def voc_files(path: Path) -> list[Path]:
-    """Annotation files of VOC: in ``Annotations`` and its folders, in the folder, or in any of its folders."""
+    """Annotation files of VOC: in ``Annotations`` and its folders, in the folder, or in any of its folders; failing that, without suffix."""
     root = voc_folder(path)
     if not root.is_dir():
         return []
@@ -127,7 +127,17 @@ def voc_files(path: Path) -> list[Path]:
         files = visible_files(root, pattern)
         if any(_VOC_ROOT.search(read_head(file, 4096)) for file in files[:_TRIED]):
             return files  # reading refuses files of another kind among them, by their names
-    return []
+    return _voc_without_suffix(root)
+
+
+def _voc_without_suffix(root: Path) -> list[Path]:
+    """Annotation files of VOC whose names have no suffix, as in Stanford Dogs: the files without one of folders with some of VOC."""
+    return [
+        file
+        for files in files_without_suffix(root)
+        if any(_VOC_ROOT.search(read_head(file, 4096)) for file in files[:_TRIED])
+        for file in files
+    ]
 
 
 def yolo_files(path: Path) -> list[Path]:
