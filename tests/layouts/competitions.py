@@ -114,3 +114,15 @@ def rsna(root: Path, scene: Scene) -> None:
         lines += [f"{picture.name},{','.join(map(str, xywh(box)))},1" for _, box in picture.objects]
         lines += [f"{picture.name},,,,,0"] * (not picture.objects)
     write_text(root / "stage_2_train_labels.csv", "\n".join(lines) + "\n")
+
+
+@truth("gwhd_2021", "boxes_string", splits=True, renamed={"cat": "wheat head", "dog": "wheat head"})
+def gwhd(root: Path, scene: Scene) -> None:
+    """Global Wheat Head Dataset 2021: the boxes of an image in one text, and ``no_box``."""
+    for split, of in scene.splits.items():
+        lines = ["image_name,BoxesString,domain"]
+        for picture in of:
+            picture.save(root / "images")
+            boxes = ";".join(" ".join(str(round(side)) for side in box) for _, box in picture.objects)
+            lines.append(f"{picture.name}.png,{boxes or 'no_box'},Arvalis_1")
+        write_text(root / f"competition_{split}.csv", "\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""Text files that tools for evaluation read: a class, a score and a box in each line, a file per image."""
+"""Text files that tools for evaluation read: a class, a score where it is a detection, and a box in each line, a file per image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tiny_data import CLASSES, Picture
 
-from layouts.registry import Found, centre, detections, write_lines, write_text, xywh
+from layouts.registry import Found, Scene, centre, detections, truth, write_lines, write_text, xywh
 
 
 def _write(
@@ -56,3 +56,24 @@ def kitti(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Pa
 
     _write(root / "data", pictures, found, line)
     return root
+
+
+@truth("cartucho_ground_truth", "evaluator_txt")
+def cartucho(root: Path, scene: Scene) -> None:
+    """Cartucho's mAP: ``ground-truth`` and ``images-optional``."""
+    for picture in scene.pictures:
+        picture.save(root / "images-optional", ".jpg")
+        lines = [(scene.classes[label], *map(round, box)) for label, box in picture.objects]
+        write_lines(root / "ground-truth" / f"{picture.name}.txt", lines)
+
+
+@truth("padilla_ground_truth_relative", "evaluator_txt", tolerance=1e-3)
+def padilla_relative(root: Path, scene: Scene) -> None:
+    """Padilla's evaluator with centres and sizes in fractions."""
+    for picture in scene.pictures:
+        picture.save(root / "images")
+        lines = [
+            (scene.classes[label], *(round(side, 6) for side in centre(box, picture)))
+            for label, box in picture.objects
+        ]
+        write_lines(root / "groundtruths" / f"{picture.name}.txt", lines)
