@@ -40,6 +40,7 @@ from metrics.formats.identity import (
 )
 from metrics.formats.plausibility import check_annotations, warn_repeated_ids, warn_rows
 from metrics.formats.records import Record, records
+from metrics.formats.scored_truth import warn_scores
 from metrics.formats.untrusted import parse_json, read_bytes, read_head, read_json_lines
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
@@ -359,6 +360,7 @@ def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> Annotat
         area > 1.01 * np.abs(box_area) + 1,
         "annotations have an area larger than their box; it is used as it is",
     )
+    warn_scores(objects.score, where)
     ids = np.arange(1, len(area) + 1) if objects.object_ids is None else objects.object_ids
     kept = (image >= 0) & (label >= 0) & ~_repeated(ids, image, label, objects, where)
     rows = slice(None) if kept.all() else kept

@@ -13,6 +13,7 @@ from metrics.formats.coco_spelling import with_ids_of_categories
 from metrics.formats.identity import INTEGER, to_python
 from metrics.formats.plausibility import warn_repeated_ids, warn_rows
 from metrics.formats.records import Record, boxes, integers, numbers, strings
+from metrics.formats.scored_truth import score_in
 from metrics.notes import Note, report
 from metrics.plurals import agree, plural
 from metrics.tables import ImageId, ImageValue
@@ -76,6 +77,7 @@ class Objects:
     crowd: NDArray[np.float64]
     ignore: NDArray[np.float64]
     object_ids: NDArray[np.int64] | None
+    score: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ def read_objects(rows: list[Record], where: str, classes: Classes) -> Objects:
         _flag_numbers(rows, "iscrowd", where),
         _flag_numbers(rows, "ignore", where),
         integers(rows, "id", where) if numbered else None,
+        np.array([score_in(row) for row in rows], np.float64),
     )
 
 

@@ -24,6 +24,7 @@ from metrics.formats.coco_columns import (
     read_objects,
 )
 from metrics.formats.records import Record, records
+from metrics.formats.scored_truth import KEYS
 from metrics.formats.untrusted import parse_json
 from metrics.kernels.json_columns import SMALLEST, Column, Columns, scan_file, top_level
 
@@ -33,7 +34,7 @@ _RESULTS = (
     Column("bbox", "box"),
     Column("score", "number"),
 )
-_ANNOTATIONS = (
+_ANNOTATIONS: Sequence[Column] = (
     Column("id", "integer"),
     Column("image_id", "integer"),
     Column("category_id", "integer"),
@@ -41,6 +42,7 @@ _ANNOTATIONS = (
     Column("area", "number", required=False),
     Column("iscrowd", "number", required=False),
     Column("ignore", "number", required=False),
+    *(Column(key, "number", required=False) for key in KEYS),
 )
 _ANNOTATIONS_KEY = re.compile(rb'"annotations"\s*:\s*\[')
 
@@ -138,6 +140,7 @@ def _images(columns: Columns, text: NDArray[np.uint8], where: str) -> Images:
 
 
 def _objects(columns: Columns) -> Objects:
+    first, second = (columns[key] for key in KEYS)
     return Objects(
         columns["image_id"],
         columns["category_id"],
@@ -146,4 +149,5 @@ def _objects(columns: Columns) -> Objects:
         columns["iscrowd"],
         columns["ignore"],
         columns["id"],
+        np.where(np.isnan(first), second, first),
     )

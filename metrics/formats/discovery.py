@@ -22,6 +22,7 @@ from metrics.formats.image_sizes import image_sizes
 from metrics.formats.layouts import find_layouts, voc_folder
 from metrics.formats.near_misses import near_miss
 from metrics.formats.plausibility import check_annotations
+from metrics.formats.scored_truth import warn_scores
 from metrics.formats.voc import Pixels
 from metrics.formats.voc_results import find_results, read_results
 from metrics.notes import Note, report
@@ -153,6 +154,8 @@ def _annotations(table: BoxTable) -> AnnotationTable:
         annotations = AnnotationTable.from_frame(frame)
     except InputError as error:
         raise InputError(f"{table.where}: {error}") from error
+    if "score" in table.columns:
+        warn_scores(table.numbers("score"), table.where)
     check_annotations(annotations, table.where)
     return annotations
 

@@ -21,6 +21,7 @@ from metrics.formats.file_listing import visible_files
 from metrics.formats.image_search import spellings, without_suffix
 from metrics.formats.plausibility import check_annotations, require_image_size
 from metrics.formats.purpose import folder_purpose, parse_purpose
+from metrics.formats.scored_truth import warn_scores
 from metrics.notes import Note, report
 from metrics.plurals import counts_by_kind, plural
 from metrics.tables import AnnotationTable, Catalog
@@ -40,6 +41,7 @@ class Box:
         ignored: counts neither as found nor as missed.
         crowd: a region in which any number of detections may match; always so with an empty label.
         columns: numbers for `AnnotationTable.object_columns`.
+        score: of an object that a model found; NaN without one. It is only reported.
     """
 
     label: str
@@ -47,6 +49,7 @@ class Box:
     ignored: bool = False
     crowd: bool = False
     columns: Mapping[str, float] = field(default_factory=dict)
+    score: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,7 @@ def export_table(
     if names:
         further = {name: np.array([row[5].get(name, np.nan) for row in rows]) for name in names}
         table = replace(table, object_columns=further)
+    warn_scores(np.array([box.score for image in ordered for box in image.boxes], np.float64), where)
     check_annotations(table, where)
     return table, order
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from metrics.errors import InputError
 from metrics.formats.csv_rows import header_of
 from metrics.formats.file_listing import is_hidden, visible_files
+from metrics.formats.image_annotations import exports
 from metrics.formats.image_search import IMAGE_SUFFIXES, image_files
 from metrics.formats.layouts import coco_files, find_layouts, yolo_files
 from metrics.formats.purpose import is_purpose
@@ -133,6 +134,8 @@ def _unknown_file(path: Path) -> str:
             name = file.relative_to(path)
             if file.suffix.lower() in (".tsv", ".xls", ".xlsx"):
                 return f"{name}: tables are read from .csv files: save it as CSV"
+            if file.suffix.lower() == ".csv" and exports()["box_csv"].files(file):
+                return f"{name}: is a table of boxes with scores, as detections are: give its own path to read it as ground truth"
             if file.suffix.lower() == ".csv":
                 columns = ", ".join(header_of(file))[:_LONGEST]
                 return f"{name}: its first line is {columns}; a table of boxes needs columns such as image, class, x1, y1, x2, y2"

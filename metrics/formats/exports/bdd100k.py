@@ -21,6 +21,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
 )
 from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_head, read_json
 
 
@@ -75,6 +76,7 @@ def _image(frame: Any, where: str, purpose: str | None, left_out: Counter[str]) 
                 (x1, y1, x2, y2),
                 ignored=bool(attributes.get("ignored")),
                 crowd=bool(attributes.get("crowd")),
+                score=score_in(label),
             )
         )
     size = object_in(frame, "size", where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,12 +31,13 @@ _OTHERS = ("makesense_csv", "open_images", "retinanet_csv", "tensorflow_csv", "v
 
 
 def _files(path: Path) -> list[Path]:
-    return find_files(path, ".csv", ("*.csv", "*/*.csv"), _is_ours)
+    """Tables of boxes; one with scores only where its own path is given, because in a folder it may hold detections."""
+    return find_files(path, ".csv", ("*.csv", "*/*.csv"), lambda file: _is_ours(file, scored=path.is_file()))
 
 
-def _is_ours(file: Path) -> bool:
+def _is_ours(file: Path, scored: bool) -> bool:
     columns = _columns(header_of(file))
-    if "image_id" not in columns or "score" in columns or _boxes(columns) is None:
+    if "image_id" not in columns or _boxes(columns) is None or ("score" in columns and not scored):
         return False
     return not any(exports()[name].files(file) for name in _OTHERS)
 
@@ -128,7 +130,8 @@ def _box(
     if BOX_COLUMNS[names] == "cxcywh":
         a, b = a - c / 2, b - d / 2
     corners = (a, b, c, d) if BOX_COLUMNS[names] == "xyxy" else (a, b, a + c, b + d)
-    yield Box(label, corners, ignored, crowd)
+    score = number(row[columns["score"]], f"{where}: score") if "score" in columns else math.nan
+    yield Box(label, corners, ignored, crowd, score=score)
 
 
 EXPORT = Export(

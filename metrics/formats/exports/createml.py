@@ -9,6 +9,7 @@ from typing import Any
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.json_members import objects_in
+from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_head, read_json
 
 _LISTS = ("annotations", "annotation")
@@ -53,7 +54,7 @@ def _image(row: Any, where: str, folder: str, purpose: str | None) -> ImageAnnot
         if not isinstance(at, dict) or not isinstance(label, str) or not label:
             raise InputError(f"{place}: expected a label and coordinates with x, y, width, height")
         x, y, w, h = (number(at.get(key), f"{place}: {key}") for key in ("x", "y", "width", "height"))
-        boxes.append(Box(label, (x - w / 2, y - h / 2, x + w / 2, y + h / 2)))
+        boxes.append(Box(label, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), score=score_in(each)))
     return ImageAnnotation(folder + name if "/" not in name else name, tuple(boxes), purpose=purpose)
 
 

@@ -20,6 +20,7 @@ from metrics.formats.image_annotations import (
 )
 from metrics.formats.json_members import list_in, object_in, objects_in
 from metrics.formats.purpose import folder_purpose
+from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_head, read_json
 
 _TRIED = 20
@@ -83,10 +84,11 @@ def _box(each: dict[str, Any], where: str, left_out: Counter[str]) -> Box | None
     label = each.get("name")
     if not isinstance(label, str) or not label:
         raise InputError(f"{where}: has no name")
+    score = score_in(object_in(each, "inference", where))
     box = object_in(each, "bounding_box", where)
     if box:
         x, y, w, h = (number(box.get(key), f"{where}: bounding_box: {key}") for key in ("x", "y", "w", "h"))
-        return Box(label, (x, y, x + w, y + h))
+        return Box(label, (x, y, x + w, y + h), score=score)
     polygon = object_in(each, "polygon", where)
     rings = [ring for ring in list_in(polygon, "paths", where) if isinstance(ring, list)]
     points = list_in(polygon, "path", where) or [point for ring in rings for point in ring]

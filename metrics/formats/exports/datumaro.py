@@ -21,6 +21,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
 )
 from metrics.formats.json_members import list_in, object_in, objects_in
+from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_head, read_json
 from metrics.plurals import agree, plural
 
@@ -83,8 +84,10 @@ def _image(
             raise InputError(
                 f"{place}: label_id {index!r}, but there {agree(len(names), 'is', 'are')} {plural(len(names), 'label')}"
             )
-        crowd = bool(object_in(each, "attributes", place).get("is_crowd"))
-        boxes.append(Box(names[index], corners, crowd=crowd))
+        attributes = object_in(each, "attributes", place)
+        boxes.append(
+            Box(names[index], corners, crowd=bool(attributes.get("is_crowd")), score=score_in(attributes))
+        )
     image = object_in(item, "image", where)
     size = list_in(image, "size", where) or [0, 0]
     if len(size) != 2:

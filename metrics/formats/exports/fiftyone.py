@@ -16,6 +16,7 @@ from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find
 from metrics.formats.image_search import IMAGE_SUFFIXES
 from metrics.formats.json_members import list_in, object_in
 from metrics.formats.purpose import parse_purpose
+from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
 from metrics.plurals import agree, plural
@@ -164,11 +165,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
     for file in files:
         samples = read_samples(file)
-        field = choose_field(samples, file, scored=False)
-        if field is None and any(any(sample.fields.values()) for sample in samples):
-            raise InputError(
-                f"{file}: all boxes have a confidence, so that these are detections; export the ground truth"
-            )
+        field = choose_field(samples, file, scored=False) or choose_field(samples, file, scored=True)
         folder = parse_purpose(file.parent.name) if len(files) > 1 else None
         by_tag = all(sample.purpose for sample in samples)
         images += [
@@ -194,6 +191,7 @@ def _image(sample: Sample, field: str | None, purpose: str | None) -> ImageAnnot
                 (x, y, x + w, y + h),
                 ignored=_flag(attributes.get("difficult")),
                 crowd=crowd,
+                score=score_in(row),
             )
         )
     of_stem = Path(sample.name).suffix.lower() not in IMAGE_SUFFIXES

@@ -15,6 +15,7 @@ from metrics.formats.image_annotations import (
     four_numbers,
 )
 from metrics.formats.purpose import folder_purpose
+from metrics.formats.scored_truth import KEYS, score_in
 from metrics.formats.untrusted import read_head, read_json_lines
 from metrics.notes import Note, report
 
@@ -64,6 +65,10 @@ def _boxes(objects: Any, where: str) -> Iterator[Box]:
         if not isinstance(boxes, list) or not isinstance(classes, list) or len(boxes) != len(classes):
             raise InputError(f"{where}: expected equally long lists {box_key} and {class_key}")
         rows = [{box_key: box, class_key: label} for box, label in zip(boxes, classes, strict=True)]
+        for key in KEYS:
+            values = objects.get(key)
+            if isinstance(values, list) and len(values) == len(rows):
+                rows = [row | {key: value} for row, value in zip(rows, values, strict=True)]
     elif isinstance(objects, list):
         rows = objects
     else:
@@ -76,7 +81,7 @@ def _boxes(objects: Any, where: str) -> Iterator[Box]:
         x, y, w, h = four_numbers(box, f"{place}: bbox")
         if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
             raise InputError(f"{place}: expected a class number or name, got {str(label)[:40]!r}")
-        yield Box(str(label), (x, y, x + w, y + h))
+        yield Box(str(label), (x, y, x + w, y + h), score=score_in(row))
 
 
 def _key(row: dict[str, Any], names: Sequence[str], where: str) -> str:

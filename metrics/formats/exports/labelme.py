@@ -18,6 +18,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
 )
 from metrics.formats.purpose import folder_purpose
+from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_json
 
 _TRIED = 20
@@ -94,7 +95,7 @@ def _box(shape: Any, where: str, left_out: Counter[str]) -> Box | None:
         (x, y), (u, v) = points[0][:2], points[1][:2]
         radius = float(((x - u) ** 2 + (y - v) ** 2) ** 0.5)
         corners = (x - radius, y - radius, x + radius, y + radius)
-    return Box(shape["label"], corners, ignored=bool(shape.get("difficult")))
+    return Box(shape["label"], corners, ignored=bool(shape.get("difficult")), score=score_in(shape))
 
 
 EXPORT = Export(

@@ -19,6 +19,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
 )
 from metrics.formats.json_members import list_in, object_in, objects_in
+from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_head, read_json_lines
 from metrics.notes import Note, report
 from metrics.plurals import plural
@@ -71,7 +72,11 @@ def _instances(row: dict[str, Any], where: str) -> Iterator[Box]:
         label = each.get("category", each.get("label"))
         if isinstance(label, bool) or not isinstance(label, int | str) or label == "":
             raise InputError(f"{place}: has no category; expected the name of its class")
-        yield Box(str(label), four_numbers(each.get("bbox"), f"{place}: bbox", "[x1, y1, x2, y2]"))
+        yield Box(
+            str(label),
+            four_numbers(each.get("bbox"), f"{place}: bbox", "[x1, y1, x2, y2]"),
+            score=score_in(each),
+        )
 
 
 def _phrases(row: dict[str, Any], where: str, left_out: Counter[str]) -> Iterator[Box]:
