@@ -168,8 +168,8 @@ def test_fault_154_a_text_file_of_no_known_layout_is_named_with_its_first_line(t
     (tmp_path / "README.txt").write_text("Faces of 2024\n")
     assert advice(tmp_path) == "it has 1 image, but no annotations that are known"
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "label.txt").write_text("\n# a.png\n3 4 20 30 1.5\n")
-    assert advice(tmp_path).endswith("; labels/label.txt: has no known layout; its first line is '# a.png'")
+    (tmp_path / "labels" / "label.txt").write_text("\n= a.png\n3 4 20 30 1.5\n")
+    assert advice(tmp_path).endswith("; labels/label.txt: has no known layout; its first line is '= a.png'")
 
 
 @pytest.mark.parametrize("name", ["rsna_pneumonia", "kitti"])

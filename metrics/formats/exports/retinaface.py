@@ -30,7 +30,8 @@ def _files(path: Path) -> list[Path]:
 
 def _is_ours(file: Path) -> bool:
     lines = read_head(file, 1000).decode("utf-8", "replace").splitlines()
-    return bool(lines) and _IMAGE.fullmatch(lines[0].strip()) is not None
+    first = next((line.strip() for line in lines if line.strip()), "")
+    return _IMAGE.fullmatch(first) is not None
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
