@@ -22,6 +22,7 @@ from metrics.formats.image_sizes import image_sizes
 from metrics.formats.layouts import find_layouts, voc_folder
 from metrics.formats.near_misses import near_miss
 from metrics.formats.plausibility import check_annotations
+from metrics.formats.repeated_images import check_repeated_names
 from metrics.formats.scored_truth import warn_scores
 from metrics.formats.voc import Pixels
 from metrics.formats.voc_results import find_results, read_results
@@ -203,6 +204,7 @@ def _read_export(export: Export, path: Path, files: Sequence[Path], split: str |
         )
     classes = sorted(labels.classes | {box.label for image in images for box in image.boxes if box.label})
     images = [image for image in images if image.purpose == chosen]
+    check_repeated_names([image.stem for image in images if image.stem], path)
     table, order = export_table(images, str(path), classes)
     return labels.add_to(table, [images[index].stem for index in order]) if labels.classes else table
 
@@ -271,6 +273,7 @@ def _read_voc(root: Path, files: Sequence[Path], split: str | None, pixels: Pixe
         files, pixels=pixels
     )  # classes of the whole data set: a rare class may be absent from a split
     if split is None:
+        check_repeated_names([file.relative_to(root).with_suffix("").as_posix() for file in files], root)
         return whole
     ids = voc.image_ids(list(files))
     listed = root / "ImageSets" / "Main" / f"{split}.txt"
