@@ -11,7 +11,7 @@ from torchvision.ops import batched_nms, nms
 
 from detectors.candidates import by_falling_score
 from detectors.config import Config
-from detectors.search_range import Choice, Range
+from detectors.search_range import Choice, OnlyIf, Range
 from detectors.types import Detections
 from metrics.iou import box_iou, distance_box_iou
 
@@ -25,7 +25,9 @@ class NMSConfig(Config):
     score: Annotated[float, Field(ge=0, le=1), Range(0.001, 0.3, log=True)] = 0.01
     """Score threshold; candidates with this score or less are dropped. The same for all variants, because a higher one
     lowers average precision."""
-    iou: Annotated[float, Field(ge=0, le=1), Range(0.3, 0.8)] = 0.5
+    iou: Annotated[
+        float, Field(ge=0, le=1), Range(0.3, 0.8), OnlyIf("nms.method", "hard", "diou", "soft_linear")
+    ] = 0.5
     """IoU threshold; of two candidates with a higher IoU, the one with the lower score is suppressed (see `method`)."""
     method: Annotated[
         Literal["hard", "diou", "soft_linear", "soft_gaussian", "none"],
@@ -34,9 +36,11 @@ class NMSConfig(Config):
     """`hard`: drop it. `diou`: drop it by DIoU, which decreases with the distance of the centres (Zheng et al. 2020,
     section 3.4). `soft_linear`: multiply its score by 1 - IoU; `soft_gaussian`: multiply it by exp(-IoU^2 / sigma) at any
     IoU (Bodla et al. 2017, section 4). `none`: keep both, for detectors trained to detect each object once."""
-    sigma: Annotated[float, Field(gt=0), Range(0.1, 1.0)] = 0.5
+    sigma: Annotated[float, Field(gt=0), Range(0.1, 1.0), OnlyIf("nms.method", "soft_gaussian")] = 0.5
     """soft_gaussian: width of the Gaussian."""
-    agnostic: Annotated[bool, Choice(False, True)] = False
+    agnostic: Annotated[
+        bool, Choice(False, True), OnlyIf("nms.method", "hard", "diou", "soft_linear", "soft_gaussian")
+    ] = False
     """Suppress across classes; otherwise within each class."""
     top_k: int = Field(default=5000, ge=1)
     """Largest number of candidates per image before NMS, by decreasing score."""

@@ -33,6 +33,18 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class OnlyIf:
+    """Mark of a setting that has an effect only where another one, given by its dotted path, has one of `options`."""
+
+    path: str
+    options: tuple[str | int | float | bool, ...]
+
+    def __init__(self, path: str, *options: str | int | float | bool) -> None:
+        object.__setattr__(self, "path", path)
+        object.__setattr__(self, "options", options)
+
+
+@dataclass(frozen=True, slots=True)
 class PriorSetting:
     """Mark of a setting that changes the priors and nothing else of the network.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from detectors.config import Config
-from detectors.search_range import Choice, Range
+from detectors.search_range import Choice, OnlyIf, Range
 from metrics.errors import InputError
 
 Rule = Literal["each", "repeat", "balanced", "hard"]
@@ -21,9 +21,13 @@ class SamplingConfig(Config):
     rule: Annotated[Rule, Choice("each", "repeat", "balanced", "hard")] = "each"
     """`each` uses each image once; `repeat` repeats images with rare classes by their repeat factor; `balanced` draws from
     all classes equally often; `hard` uses images with a high loss more often."""
-    threshold: Annotated[float, Field(gt=0, le=1), Range(1e-3, 0.5, log=True)] = 1e-3
+    threshold: Annotated[
+        float, Field(gt=0, le=1), Range(1e-3, 0.5, log=True), OnlyIf("train.sampling.rule", "repeat")
+    ] = 1e-3
     """repeat: images with a class that is in a smaller fraction of the training images are repeated."""
-    pressure: Annotated[float, Field(ge=1, le=1000), Range(1.5, 20, log=True)] = 4.0
+    pressure: Annotated[
+        float, Field(ge=1, le=1000), Range(1.5, 20, log=True), OnlyIf("train.sampling.rule", "hard")
+    ] = 4.0
     """hard: number of times that the image with the highest loss is used for each use of the one with the lowest."""
     background: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Fraction of an epoch's images that have no objects; none: as many as there are."""

@@ -14,9 +14,9 @@ from bench.settings import toml
 from bench.settings.config import RunConfig, setting_fields
 from bench.settings.errors import settings_error
 from bench.settings.values import parse_text
-from detectors.search_range import Choice, Range
+from detectors.search_range import Choice, OnlyIf, Range
 from metrics.errors import InputError
-from reports.records.trial import Dimension, Scalar, Stage, is_number
+from reports.records.trial import Condition, Dimension, Scalar, Stage, is_number
 
 SearchRange = Range | Choice
 
@@ -72,16 +72,21 @@ class Space:
 
     @property
     def defaults(self) -> dict[str, Scalar]:
-        """Default value of each setting, by dotted path."""
-        return {dimension.path: dimension.default for dimension in self}
+        """Default value of each setting that has an effect beside the others' defaults, by dotted path."""
+        values = {dimension.path: dimension.default for dimension in self}
+        return {d.path: d.default for d in self if d.only_if is None or d.only_if.holds(values)}
 
     def of(self, stage: Stage) -> Space:
         """The settings of one stage; may be empty."""
         return Space(tuple(dimension for dimension in self if dimension.stage == stage))
 
     def suggest(self, trial: Trial) -> dict[str, Scalar]:
-        """A value for each setting, by dotted path."""
-        return {dimension.path: suggest(dimension, trial) for dimension in self}
+        """A value for each setting that has an effect beside the others, by dotted path."""
+        values: dict[str, Scalar] = {}
+        for dimension in sorted(self, key=lambda each: each.only_if is not None):
+            if dimension.only_if is None or dimension.only_if.holds(values):
+                values[dimension.path] = suggest(dimension, trial)
+        return values
 
     def bounds(self, path: str, default: float) -> tuple[float, float]:
         """Lowest and highest value that a setting may take; both are `default` where it is not tuned."""
@@ -93,7 +98,12 @@ class Space:
 
     def tree(self) -> dict[str, Any]:
         """Plain nested values by dotted path, for a digest."""
-        return {dimension.path: dimension.model_dump(mode="json", exclude={"path"}) for dimension in self}
+        return {
+            each.path: each.model_dump(
+                mode="json", exclude={"path", *(["only_if"] if each.only_if is None else [])}
+            )
+            for each in self
+        }
 
 
 def suggest(dimension: Dimension, trial: Trial) -> Scalar:
@@ -113,7 +123,8 @@ def parse_space(
 ) -> Space:
     """The search space that the words after ``--space`` describe; a later word overrides an earlier one.
 
-    A default outside its range or options extends them, so that the default settings are in the space.
+    A default outside its range or options extends them, so that the default settings are in the space. Settings of a group that have
+    no effect beside the others are left out; see `OnlyIf`.
 
     Args:
         config: the settings that tuning starts from.
@@ -141,13 +152,43 @@ def parse_space(
         )
     if not found:
         raise InputError("--space: no setting to tune; name groups or settings, as in --space nms train.lr")
+    named = {word.partition("=")[0].strip() for word in words}
     return Space(
         tuple(
-            _dimension(config, path, found[path], "anchors" if path in fitted else _stage(config, path))
+            _dimension(
+                config, path, found[path], "anchors" if path in fitted else _stage(config, path), condition
+            )
             for path in known
             if path in found
+            for condition in _conditions(config, path, found, path in named)
         )
     )
+
+
+def _conditions(
+    config: RunConfig, path: str, found: Mapping[str, SearchRange], is_named: bool
+) -> tuple[Condition | None, ...]:
+    """Where a setting has an effect, None for everywhere; empty if nowhere in the space.
+
+    Raises:
+        InputError: a setting that was named itself has no effect.
+    """
+    metadata = setting_fields(type(config))[path].metadata
+    mark = next((each for each in metadata if isinstance(each, OnlyIf)), None)
+    if mark is None:
+        return (None,)
+    other, value = found.get(mark.path), config.get(mark.path)
+    values = {value, *(other.options if isinstance(other, Choice) else ())}
+    if values <= set(mark.options):
+        return (None,)
+    if values & set(mark.options):
+        return (Condition(path=mark.path, options=mark.options),)
+    if is_named:
+        needed = " or ".join(map(str, mark.options))
+        raise InputError(
+            f"--space {path}: has no effect with {mark.path}={value}, only with {needed}; add {mark.path} to --space, or set it"
+        )
+    return ()
 
 
 def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
@@ -263,7 +304,9 @@ def _parse_option(config: RunConfig, path: str, text: str) -> Scalar:
     return option
 
 
-def _dimension(config: RunConfig, path: str, declared: SearchRange, stage: Stage) -> Dimension:
+def _dimension(
+    config: RunConfig, path: str, declared: SearchRange, stage: Stage, only_if: Condition | None
+) -> Dimension:
     value = config.get(path)
     default: Scalar = as_text(value) if isinstance(value, tuple) else value
     if isinstance(declared, Choice):
@@ -273,7 +316,7 @@ def _dimension(config: RunConfig, path: str, declared: SearchRange, stage: Stage
         options = declared.options if included else (default, *declared.options)
         for option in options:
             with_values(config, {path: option})
-        return Dimension(path=path, stage=stage, default=default, options=options)
+        return Dimension(path=path, stage=stage, default=default, options=options, only_if=only_if)
     if not is_number(default):
         raise InputError(
             f"--space {path}: its default {default!r} is not a number; give options, {path}=a|b|c"
@@ -290,5 +333,12 @@ def _dimension(config: RunConfig, path: str, declared: SearchRange, stage: Stage
         with_values(config, {path: int(end) if whole else float(end)})
     low, high = min(declared.low, default), max(declared.high, default)
     return Dimension(
-        path=path, stage=stage, default=default, low=low, high=high, log=declared.log, whole=whole
+        path=path,
+        stage=stage,
+        default=default,
+        low=low,
+        high=high,
+        log=declared.log,
+        whole=whole,
+        only_if=only_if,
     )

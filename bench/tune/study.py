@@ -264,7 +264,9 @@ class Study:
     def importances(self) -> dict[str, float]:
         """Importance of each setting for the first objective by PED-ANOVA (Watanabe et al. 2023); they sum to 1.
 
-        Empty where there are too few trials, or all have the same value.
+        That of a setting which has an effect only beside some values of another one is measured on the trials in which it has one,
+        and multiplied by their share; it is left out if they are too few. Empty where there are too few trials, or all have the same
+        value.
         """
         trials = self.complete()
         if len(trials) < _FEWEST_FOR_IMPORTANCES or len({trial.values[0] for trial in trials}) < 2:
@@ -275,13 +277,38 @@ class Study:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that low values must be better; they are
-                return optuna.importance.get_param_importances(
-                    self.study,
-                    evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
-                    target=lambda trial: sign * trial.values[0],
-                )
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                amounts = self._amounts(trials, lambda trial: sign * trial.values[0])
         except (ValueError, RuntimeError):
             return {}
+        total = sum(amounts.values())
+        order = sorted(amounts, key=lambda path: (-amounts[path], path))
+        return {path: amounts[path] / total for path in order} if total > 0 else {}
+
+    def _amounts(
+        self, trials: Sequence[FrozenTrial], target: Callable[[FrozenTrial], float]
+    ) -> dict[str, float]:
+        """Importance of each setting before they are divided by their sum."""
+        groups = [[each.path for each in self.space if each.only_if is None]]
+        groups += [[each.path] for each in self.space if each.only_if is not None]
+        amounts: dict[str, float] = {}
+        for paths in groups:
+            having = [trial for trial in trials if trial.params.keys() >= set(paths)]
+            if (
+                not paths
+                or len(having) < _FEWEST_FOR_IMPORTANCES
+                or len({target(each) for each in having}) < 2
+            ):
+                continue
+            found = optuna.importance.get_param_importances(
+                self.study,
+                evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+                params=paths,
+                target=target,
+                normalize=False,
+            )
+            amounts |= {path: value * len(having) / len(trials) for path, value in found.items()}
+        return amounts
 
     def num_finished(self) -> int:
         """How many of the requested trials are finished, in any state."""

@@ -21,7 +21,7 @@ from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, points
 from detectors.pyramid import HeadConfig
 from detectors.registry import variant
-from detectors.search_range import Choice, Range
+from detectors.search_range import Choice, OnlyIf, Range
 from detectors.set_prediction import SetDetector
 
 ClassLossName = Literal["varifocal", "focal", "quality_focal"]
@@ -54,7 +54,7 @@ class DETRConfig(DetectorConfig):
     """Weight of the L1 distance of boxes in the matching and in the loss."""
     giou_weight: Annotated[float, Field(ge=0), Range(0.5, 5)] = 2.0
     """Weight of GIoU in the matching and in the loss."""
-    top: Annotated[int, Field(ge=1), Choice(1, 4, 10)] = 10
+    top: Annotated[int, Field(ge=1), Choice(1, 4, 10), OnlyIf("queries", "proposals")] = 10
     """proposals: positive points per object in the training of the dense head."""
     denoising: DenoisingConfig = DenoisingConfig()
     nms: NMSConfig = NMSConfig(method="none")

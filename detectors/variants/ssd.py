@@ -22,7 +22,7 @@ from detectors.necks.ssd_extras import Block, SSDExtras
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, Sizes, Spacing, default_boxes
 from detectors.registry import variant
-from detectors.search_range import Choice, PriorSetting, Range
+from detectors.search_range import Choice, OnlyIf, PriorSetting, Range
 
 
 class SSDConfig(DenseConfig):
@@ -63,11 +63,11 @@ class SSDConfig(DenseConfig):
     assigner: Annotated[AnchorAssigner, Choice("overlap", "atss", "task_aligned")] = "overlap"
     """Which default boxes are positive: `overlap`, those with enough IoU (the paper); `atss`, `task_aligned` (TOOD) or
     `hungarian`, which have no settings here."""
-    positive: Annotated[float, Range(0.3, 0.7)] = 0.5
+    positive: Annotated[float, Range(0.3, 0.7), OnlyIf("assigner", "overlap")] = 0.5
     """overlap: smallest IoU of a positive default box."""
-    band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3)] = 0.0
+    band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3), OnlyIf("assigner", "overlap")] = 0.0
     """overlap: boxes with an IoU of `positive` - `band` to `positive` are ignored; below, they are background."""
-    forced: Annotated[Forced, Choice("own", "none")] = "own"
+    forced: Annotated[Forced, Choice("own", "none"), OnlyIf("assigner", "overlap")] = "own"
     """overlap: boxes that are positive at any IoU: `own`, the best one of each object, even if another object has it
     (the paper); `tied`, all that are equally best, each for the object with which its own IoU is highest; `none`."""
     negatives: Annotated[float, Range(1, 10)] = 3.0

@@ -220,7 +220,8 @@ def timeline(slug: str, title: str, finding: str, result: StudyResult) -> Figure
                 width = [max(t.seconds, 0.0) for t in trials]
                 ax.barh([t.number for t in trials], width, left=left, height=0.8, color=colour, label=label)
         ax.xaxis.set_major_locator(MultipleLocator(_time_step(ax.get_xlim())))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _clock(seconds)))
+        last = ax.get_xlim()[1]
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds, last)))
         ax.yaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="time since the first trial started", ylabel="trial")
         ax.invert_yaxis()
@@ -306,11 +307,11 @@ def _time_step(limits: tuple[float, float]) -> float:
     return next((step for step in _STEPS if span / step <= 6), 86400 * max(round(span / 86400 / 4), 1))
 
 
-def _clock(seconds: float) -> str:
-    """``0.5 s``, ``1:30`` (minutes) or ``2:00:00``."""
-    if 0 < abs(seconds) < 10:
+def clock(seconds: float, last: float) -> str:
+    """A time on an axis that ends at `last` seconds: ``0.5 s``, ``1:30`` (minutes) or ``2:00:00``, all in the same form."""
+    if last < 60:
         return f"{seconds:g} s"
     whole = round(seconds)
-    if whole < 3600:
+    if last < 3600:
         return f"{whole // 60}:{whole % 60:02d}"
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

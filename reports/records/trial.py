@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -19,6 +20,18 @@ STAGES: tuple[Stage, ...] = ("anchors", "train", "nms")
 
 TrialState = Literal["complete", "pruned", "fail", "running", "waiting"]
 """Optuna's states, in lower case."""
+
+
+class Condition(FrozenModel):
+    """Where a setting has an effect: another one, of the same search space, has one of some values."""
+
+    path: str
+    """Of the other setting."""
+    options: tuple[Scalar, ...]
+
+    def holds(self, values: Mapping[str, Scalar]) -> bool:
+        """Whether the setting has an effect beside these values; those that are not given do not count."""
+        return self.path not in values or values[self.path] in self.options
 
 
 class Dimension(FrozenModel):
@@ -38,6 +51,8 @@ class Dimension(FrozenModel):
     whole: bool = False
     """Whether only whole numbers are tried."""
     options: tuple[Scalar, ...] = ()
+    only_if: Condition | None = None
+    """Where it has an effect; None: always. It is not tried elsewhere."""
 
     @model_validator(mode="after")
     def _is_range_or_options(self) -> Self:

@@ -99,7 +99,9 @@ def importances(result: StudyResult, slug: str, heading: str) -> Section:
             f"{result.importance_evaluator} (Watanabe et al. 2023) measures how much the distribution of a setting among "
             "the best tenth of the trials differs from its distribution among all trials. Importances refer to the first "
             "objective and to the ranges that were searched: a setting may matter more in other ranges. An importance has no unit: the "
-            "most important of several settings may make no difference worth mentioning.",
+            "most important of several settings may make no difference worth mentioning."
+            + " That of a setting which was tried only beside some values of another one is measured on these trials and multiplied by "
+            "their share." * any(each.only_if is not None for each in result.space),
             "The difference of a setting is the highest minus the lowest median value among the trials with each option, or with "
             "the low, middle and high third of a number's values; it contains the effects of all other settings that the "
             "sampler chose together with it. Differences below "
@@ -149,7 +151,9 @@ def _finding(result: StudyResult, improvements: list[TrialRecord]) -> str:
     if default is best:
         return f"{text}, which has {default_settings(result)}."
     if default is not None:
-        return f"{text}, {signed(best.value - default.value)} compared with {default_settings(result)}."
+        gain = best.value - default.value
+        difference = f"{amount(abs(gain))} {'above' if gain > 0 else 'below'}" if gain else "the same as"
+        return f"{text}, {difference} that of {default_settings(result)}."
     return f"{text}; {default_settings(result)} have no value."
 
 

@@ -16,6 +16,7 @@ from metrics.tables import DetectionTable
 from reports.analysis.extremes import highest
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import LineAxes, lines
+from reports.figures.study_plots import clock
 from reports.pages import write_report
 from reports.records.run import RunFolder
 from reports.sections.calibration import CalibrationMeans, finding_text
@@ -85,3 +86,9 @@ def test_one_epoch_has_whole_ticks_and_one_loss(tmp_path):
     assert "Training loss: ssd 12.3." in text
     figure = (tmp_path / "page/figures/history-loss.svg").read_text()
     assert "0.98" not in figure
+
+
+@given(st.floats(0.05, 4e5))
+def test_times_on_an_axis_have_one_form(last):
+    texts = [clock(last * part / 5, last) for part in range(6)]
+    assert len({(text.count(":"), text.endswith(" s")) for text in texts}) == 1
