@@ -54,7 +54,14 @@ def superannotate(root: Path) -> None:
     (root / "a.png.json").write_text(json.dumps({"metadata": {"name": "a.png"} | SIZE, "instances": [shape]}))
 
 
-@pytest.mark.parametrize("write", [cvat, label_studio, via, superannotate])
+def darwin(root: Path) -> None:
+    ellipse = {"angle": np.radians(DEGREES), "center": {"x": 30, "y": 20}, "radius": {"x": 12, "y": 5}}
+    item = {"name": "a.png", "path": "/", "slots": [SIZE]}
+    document = {"version": "2.0", "item": item, "annotations": [{"name": "cat", "ellipse": ellipse}]}
+    (root / "a.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("write", [cvat, label_studio, via, superannotate, darwin])
 def test_the_box_of_a_turned_ellipse_touches_it(tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path)
     np.testing.assert_allclose(read_truth(tmp_path).boxes, [turned_ellipse()], atol=1e-6)
@@ -80,6 +87,21 @@ def test_the_box_of_a_cuboid_is_around_its_eight_corners(tmp_path: Path) -> None
         json.dumps({"metadata": {"name": "a.png"} | SIZE, "instances": instances})
     )
     assert read_truth(tmp_path).boxes.tolist() == [[10, 8, 30, 28]]
+    (tmp_path / "a.png.json").unlink()
+    faces = {"front": {"x": 10, "y": 12, "w": 14, "h": 16}, "back": {"x": 16, "y": 8, "w": 14, "h": 16}}
+    annotations = [{"name": "cat", "cuboid": faces}]
+    item = {"name": "a.png", "path": "/", "slots": [SIZE]}
+    (tmp_path / "a.json").write_text(json.dumps({"item": item, "annotations": annotations}))
+    assert read_truth(tmp_path).boxes.tolist() == [[10, 8, 30, 28]]
+
+
+def test_an_ellipse_of_datumaro_is_written_as_its_box(tmp_path: Path) -> None:
+    ellipse = {"id": 0, "type": "ellipse", "label_id": 0, "points": [18, 15, 42, 25]}
+    item = {"id": "a", "annotations": [ellipse], "image": {"path": "a.png", "size": [48, 64]}}
+    document = {"categories": {"label": {"labels": [{"name": "cat"}]}}, "items": [item]}
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "default.json").write_text(json.dumps(document))
+    assert read_truth(tmp_path / "annotations").boxes.tolist() == [[18, 15, 42, 25]]
 
 
 def test_a_mask_of_labelme_has_the_box_of_its_two_corners(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 from metrics.errors import InputError
 from metrics.formats.image_annotations import (
     Box,
+    Corners,
     Export,
     ImageAnnotation,
     bounding_corners,
+    ellipse_corners,
     find_files,
     number,
     report_left_out,
@@ -51,7 +54,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     report_left_out(
         left_out,
         str(root),
-        ("annotation is not a box or polygon and is", "annotations are not boxes or polygons and are"),
+        ("annotation encloses no area and is", "annotations enclose no area and are"),
     )
     return without_partial_purposes(images)
 
@@ -92,13 +95,35 @@ def _box(each: dict[str, Any], where: str, left_out: Counter[str]) -> Box | None
     polygon = object_in(each, "polygon", where)
     rings = [ring for ring in list_in(polygon, "paths", where) if isinstance(ring, list)]
     points = list_in(polygon, "path", where) or [point for ring in rings for point in ring]
+    if "ellipse" in each:
+        return Box(label, _ellipse(object_in(each, "ellipse", where), f"{where}: ellipse"), score=score)
+    if "cuboid" in each:
+        return Box(label, _cuboid(object_in(each, "cuboid", where), f"{where}: cuboid"), score=score)
     if len(points) < 3 or not all(isinstance(point, dict) for point in points):
-        kinds = [key for key in each if key in ("tag", "line", "keypoint", "skeleton", "ellipse", "cuboid")]
+        kinds = [key for key in each if key in ("tag", "line", "keypoint", "skeleton")]
         left_out[kinds[0] if kinds else "without box"] += 1
         return None
-    return Box(
-        label, bounding_corners([(number(p.get("x"), where), number(p.get("y"), where)) for p in points])
+    corners = bounding_corners([(number(p.get("x"), where), number(p.get("y"), where)) for p in points])
+    return Box(label, corners, score=score)
+
+
+def _ellipse(ellipse: dict[str, Any], where: str) -> Corners:
+    """The box around an ellipse, whose angle is in radians."""
+    (x, y), (a, b) = (
+        [number(object_in(ellipse, key, where).get(axis), f"{where}: {key}: {axis}") for axis in ("x", "y")]
+        for key in ("center", "radius")
     )
+    return ellipse_corners((x, y), (a, b), math.degrees(number(ellipse.get("angle") or 0, f"{where}: angle")))
+
+
+def _cuboid(cuboid: dict[str, Any], where: str) -> Corners:
+    """The box around the front and the back of a cuboid."""
+    points = []
+    for face in ("front", "back"):
+        side = object_in(cuboid, face, where)
+        x, y, w, h = (number(side.get(key), f"{where}: {face}: {key}") for key in ("x", "y", "w", "h"))
+        points += [(x, y), (x + w, y + h)]
+    return bounding_corners(points)
 
 
 EXPORT = Export(

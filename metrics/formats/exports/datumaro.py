@@ -106,6 +106,8 @@ def _corners(each: dict[str, Any], kind: str, place: str) -> Corners | None:
     if kind == "bbox":
         x, y, w, h = four_numbers(each.get("bbox"), f"{place}: bbox")
         return x, y, x + w, y + h
+    if kind == "ellipse":
+        return four_numbers(each.get("points"), f"{place}: points", "[x1, y1, x2, y2]")
     if kind == "polygon":
         points = [number(value, place) for value in list_in(each, "points", place)]
         if len(points) > 5 and not len(points) % 2:
