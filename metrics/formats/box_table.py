@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.boxes import Layout, convert
+from metrics.boxes import convert
 from metrics.errors import InputError
+from metrics.formats.box_columns import BOX_COLUMNS, COLUMN_NAMES, XYWH, is_number_column
 from metrics.formats.coco_columns import ImageIds, Results
 from metrics.formats.identity import INTEGER, ClassMap, are_ids, ids_of_names
 from metrics.formats.image_annotations import comma_hint
+from metrics.formats.number_commas import NUMBER, ambiguous_text, comma_meaning, meaning_text, without_commas
 from metrics.formats.untrusted import LARGEST, read_bytes, require_utf8
 from metrics.notes import Note, report
 from metrics.plurals import plural
@@ -30,73 +29,6 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-COLUMN_NAMES = {
-    "image_id": (
-        "image_id",
-        "image",
-        "imageid",
-        "filename",
-        "file_name",
-        "image_name",
-        "image_path",
-        "filepath",
-        "file_path",
-        "path",
-        "img",
-        "frame_number",
-        "frame_index",
-        "frame",
-        "imagename",
-        "patientid",
-        "file",
-    ),
-    "class_id": ("class_id", "category_id", "classid"),
-    "class": (
-        "class",
-        "class_name",
-        "category",
-        "category_name",
-        "label",
-        "labelname",
-        "label_name",
-        "classname",
-        "class_label",
-        "object_class",
-        "name",
-    ),
-    "score": ("score", "confidence", "conf", "probability"),
-    "x": ("x", "bbox_x", "box_x"),
-    "y": ("y", "bbox_y", "box_y"),
-    "cx": ("cx", "x_center", "xcenter", "center_x", "x_centre", "xc"),
-    "cy": ("cy", "y_center", "ycenter", "center_y", "y_centre", "yc"),
-    "w": ("w", "bbox_width", "bbox_w", "box_width", "box_w", "bw", "width"),
-    "h": ("h", "bbox_height", "bbox_h", "box_height", "box_h", "bh", "height"),
-    "x1": ("x1", "xmin", "x_min", "left", "roi.x1"),
-    "y1": ("y1", "ymin", "y_min", "top", "roi.y1"),
-    "x2": ("x2", "xmax", "x_max", "right", "roi.x2"),
-    "y2": ("y2", "ymax", "y_max", "bottom", "roi.y2"),
-    "bbox": ("bbox", "box"),
-    "area": ("area",),
-    "crowd": ("crowd", "iscrowd"),
-    "ignored": ("ignored", "ignore"),
-    "object_id": ("object_id",),
-    "file_name": ("file_name",),
-}
-"""Names under which programs write each column; the first that a table has is read, in lower case without spaces.
-
-``width`` and ``height`` are the last ones of a size: beside others they are those of the image.
-"""
-
-_XYWH = ("x", "y", "w", "h")
-_XYXY = ("x1", "y1", "x2", "y2")
-BOX_COLUMNS: Mapping[tuple[str, ...], Layout] = {
-    _XYWH: "xywh",
-    _XYXY: "xyxy",
-    ("x1", "y1", "w", "h"): "xywh",
-    ("cx", "cy", "w", "h"): "cxcywh",
-    ("bbox",): "xywh",
-}
-"""Columns that give a box and its layout; the first that a table has are read. The last one is a text ``[x, y, w, h]``."""
 _TRUE, _FALSE = frozenset(("true", "1", "1.0")), frozenset(("false", "0", "0.0", ""))
 
 
@@ -250,7 +182,7 @@ class BoxTable:
             values["class"] = self._objects("class")
         if "class_id" in self.columns:
             values["class_id"] = self.integers("class_id")
-        values |= dict(zip(_XYWH, self.xywh().T, strict=True))
+        values |= dict(zip(XYWH, self.xywh().T, strict=True))
         readers = {
             "area": self.numbers,
             "object_id": self.integers,
@@ -318,13 +250,13 @@ class BoxTable:
 def read_csv(path: Path) -> BoxTable:
     """Read a CSV file with a first line of names; the separator is a comma, a semicolon or a tab.
 
-    Where it is no comma, commas in numbers are read as decimal points, with a note.
+    Where it is no comma, commas in numbers are read as decimal points or as separators of thousands, with a note.
 
     Args:
         path: text in UTF-8, plain or gzip, at most `untrusted.LARGEST` bytes and at most 200 times its packed size.
 
     Raises:
-        InputError: not such a file, or a line with another number of values.
+        InputError: not such a file, a line with another number of values, or commas in numbers that may be either.
     """
     import pyarrow as pa
     import pyarrow.csv as pc
@@ -340,16 +272,14 @@ def read_csv(path: Path) -> BoxTable:
         odd.append(row)
         return "skip"
 
-    def parsed(number: pa.DataType, point: str = ".") -> pa.Table:
+    def parsed(number: pa.DataType) -> pa.Table:
         odd.clear()
-        types = dict.fromkeys(header, pa.string()) | dict.fromkeys(filter(_is_number, header), number)
+        types = dict.fromkeys(header, pa.string()) | dict.fromkeys(filter(is_number_column, header), number)
         return pc.read_csv(
             io.BytesIO(data),
             pc.ReadOptions(use_threads=False, block_size=max(1 << 20, len(line) + 1)),
             pc.ParseOptions(delimiter=separator, invalid_row_handler=refuse),
-            pc.ConvertOptions(
-                column_types=types, strings_can_be_null=False, null_values=[], decimal_point=point
-            ),
+            pc.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[]),
         )
 
     try:
@@ -360,13 +290,10 @@ def read_csv(path: Path) -> BoxTable:
             table = parsed(pa.float64())
         except pa.ArrowInvalid:
             table = None
-        if table is None and separator != ",":
-            with suppress(pa.ArrowInvalid):
-                table = parsed(pa.float64(), ",")
-                text = f"{path}: commas in numbers are read as decimal points"
-                report(Note("decimal_commas", text, str(path)))
         if table is None:  # as text, so that the value and its row can be named
             table = parsed(pa.string())
+            if separator != ",":
+                table = _without_commas(table, path)
     except (pa.ArrowInvalid, csv.Error) as error:
         raise InputError(f"{path}: is not CSV: {str(error).splitlines()[0]}") from error
     if odd:
@@ -375,6 +302,30 @@ def read_csv(path: Path) -> BoxTable:
             f"{path}:{row.number or '?'}: has {plural(row.actual_columns, 'value')}, expected {row.expected_columns}: {row.text[:60]!r}"
         )
     return BoxTable(str(path), named_columns(table), 2)
+
+
+def _without_commas(table: pyarrow.Table, path: Path) -> pyarrow.Table:
+    """A table of text with decimal points in columns of numbers of which some have commas; such a column of other text is unchanged."""
+    import pyarrow as pa
+
+    columns = {
+        k: table.column(k).to_pylist() for k, name in enumerate(table.column_names) if is_number_column(name)
+    }
+    written = {k: values for k, values in columns.items() if all(map(NUMBER.fullmatch, values))}
+    with_commas = {k: values for k, values in written.items() if any("," in value for value in values)}
+    if not with_commas:
+        return table
+    meaning = comma_meaning(value for values in with_commas.values() for value in values)
+    for k, values in with_commas.items():
+        if meaning is None:
+            row = next(row for row, value in enumerate(values) if "," in value)
+            raise InputError(f"{path}:{row + 2}: {table.column_names[k]}: {ambiguous_text(values[row])}")
+        plain = pa.array([without_commas(value, meaning) for value in values], pa.string())
+        table = table.set_column(k, table.column_names[k], plain)
+    assert meaning is not None
+    text = f"{path}: commas in numbers are read as {meaning_text(meaning)}"
+    report(Note("number_commas", text, str(path)))
+    return table
 
 
 def read_parquet(path: Path) -> BoxTable:
@@ -407,13 +358,6 @@ def box_values(value: object, where: str) -> list[str]:
 _EMPTY = re.compile(r"\s*(nan|none|null)?\s*", re.IGNORECASE)
 _BOX_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FIRST_LINE = re.compile(rb"[^\r\n]*\S[^\r\n]*")
-_NUMBERS = frozenset(
-    chain.from_iterable(COLUMN_NAMES[name] for name in (*_XYWH, *_XYXY, "cx", "cy", "score", "area"))
-)
-
-
-def _is_number(spelling: str) -> bool:
-    return spelling.strip().lower() in _NUMBERS
 
 
 def _text(value: Any) -> str:

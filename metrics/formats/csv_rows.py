@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.number_commas import (
+    NUMBER,
+    ambiguous_text,
+    comma_meaning,
+    meaning_text,
+    without_commas,
+)
 from metrics.formats.untrusted import read_head, read_text
 from metrics.notes import Note, report
 from metrics.plurals import plural
 
 _LARGEST = 2**30
 _LONGEST_LINE = 2**16
-_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
-_NUMBER = re.compile(r"\s*(-?\d+([.,]\d+)?([eE][-+]?\d+)?)?\s*")
 
 
 def csv_rows(file: Path) -> Iterator[tuple[str, list[str]]]:
     """The place ``file:line`` and the values of each row that is not blank; commas, semicolons or tabs separate them.
 
-    Where semicolons or tabs do, commas in columns of numbers are decimal points, as spreadsheets of many countries write them; this is
-    reported.
+    Where semicolons or tabs do, commas in columns of numbers are decimal points, as spreadsheets of many countries write them, or
+    separate thousands; this is reported.
 
     Raises:
-        InputError: the file is not UTF-8 or not CSV.
+        InputError: the file is not UTF-8 or not CSV, or commas in its numbers may be either.
     """
     text = read_text(file, _LARGEST)
     separator = _separator(text[:_LONGEST_LINE])
     rows = _rows(text, separator, file)
-    yield from rows if separator == "," else _with_points(list(rows), file)
+    yield from rows if separator == "," else _without_commas(list(rows), file)
 
 
 def _rows(text: str, separator: str, file: Path) -> Iterator[tuple[str, list[str]]]:
@@ -44,21 +48,33 @@ def _rows(text: str, separator: str, file: Path) -> Iterator[tuple[str, list[str
         raise InputError(f"{file}:{reader.line_num}: is not CSV: {error}") from error
 
 
-def _with_points(rows: list[tuple[str, list[str]]], file: Path) -> list[tuple[str, list[str]]]:
-    """The same rows with decimal points in columns in which some values have a decimal comma, and all are numbers or empty."""
+def _without_commas(rows: list[tuple[str, list[str]]], file: Path) -> list[tuple[str, list[str]]]:
+    """The same rows with decimal points in columns in which some values have a comma, and all are numbers or empty."""
     below = [values for _, values in rows[1:]]  # the first row may be names
-    columns = {
-        k
+    numbers = {
+        k: column
         for k in range(max(map(len, below), default=0))
         for column in [[values[k] for values in below if k < len(values)]]
-        if any(map(_DECIMAL_COMMA.fullmatch, column)) and all(map(_NUMBER.fullmatch, column))
+        if all(map(NUMBER.fullmatch, column))
     }
+    columns = {k for k, column in numbers.items() if any("," in value for value in column)}
     if not columns:
         return rows
-    text = f"{file}: commas in {plural(len(columns), 'column')} of numbers are read as decimal points"
-    report(Note("decimal_commas", text, str(file), {"columns": len(columns)}))
+    meaning = comma_meaning(value for k in columns for value in numbers[k])
+    if meaning is None:
+        place, first = next(
+            (place, values[k])
+            for place, values in rows[1:]
+            for k in sorted(columns)
+            if "," in (values[k : k + 1] or [""])[0]
+        )
+        raise InputError(f"{place}: {ambiguous_text(first)}")
+    text = (
+        f"{file}: commas in {plural(len(columns), 'column')} of numbers are read as {meaning_text(meaning)}"
+    )
+    report(Note("number_commas", text, str(file), {"columns": len(columns)}))
     return [
-        (place, [value.replace(",", ".") if k in columns else value for k, value in enumerate(values)])
+        (place, [without_commas(value, meaning) if k in columns else value for k, value in enumerate(values)])
         for place, values in rows
     ]
 

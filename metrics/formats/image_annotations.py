@@ -26,7 +26,8 @@ from metrics.notes import Note, report
 from metrics.plurals import counts_by_kind, plural
 from metrics.tables import AnnotationTable, Catalog
 
-_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_WITH_COMMA = re.compile(r"-?\d+(,\d+)+([.]\d+)?")
+_THOUSANDS = re.compile(r",\d{3}\b")
 
 Corners = tuple[float, float, float, float]
 
@@ -330,6 +331,7 @@ def four_numbers(value: object, where: str, form: str = "[x, y, w, h]") -> tuple
 
 
 def comma_hint(value: object) -> str:
-    """What to do about a text with a decimal comma, as a clause; empty for any other value."""
-    written = isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())
-    return "; write a decimal point" if written else ""
+    """What to do about a number with commas, as a clause; empty for any other value."""
+    if not isinstance(value, str) or not _WITH_COMMA.fullmatch(value.strip()):
+        return ""
+    return "; write a decimal point" + ", and thousands without a separator" * bool(_THOUSANDS.search(value))

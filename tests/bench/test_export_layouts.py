@@ -222,7 +222,7 @@ def test_tables_of_other_separators_are_read(tmp_path: Path, name: str, separato
     table, noted = kinds(tmp_path)
     assert table.xywh.tolist() == expected.xywh.tolist()
     assert table.catalog.image_ids == expected.catalog.image_ids
-    assert ("decimal_commas" in noted) == (name == "open_images")
+    assert ("number_commas" in noted) == (name == "open_images")
 
 
 def test_a_comma_in_a_number_is_refused_with_the_fix_that_works(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.formats.box_table import COLUMN_NAMES, BoxTable, named_columns
+from metrics.formats.box_columns import COLUMN_NAMES
+from metrics.formats.box_table import BoxTable, named_columns
 from metrics.formats.detection_rows import DetectionLayout
 from metrics.formats.records import records
 from metrics.formats.untrusted import read_head, read_json

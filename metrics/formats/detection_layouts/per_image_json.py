@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.box_table import COLUMN_NAMES
+from metrics.formats.box_columns import COLUMN_NAMES
 from metrics.formats.detection_rows import XYWH, DetectionLayout, DetectionRows
 from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import number

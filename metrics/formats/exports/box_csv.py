@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.formats.box_table import BOX_COLUMNS, COLUMN_NAMES, box_values
+from metrics.formats.box_columns import BOX_COLUMNS, COLUMN_NAMES
+from metrics.formats.box_table import box_values
 from metrics.formats.csv_rows import header_of, named_rows
 from metrics.formats.image_annotations import (
     Box,

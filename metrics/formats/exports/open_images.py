@@ -63,7 +63,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         ]
     if commas:
         text = f"{root}: {plural(commas, 'row has', 'rows have')} commas in numbers, which are read as decimal points"
-        report(Note("decimal_commas", text, str(root), {"rows": commas}))
+        report(Note("number_commas", text, str(root), {"rows": commas}))
     if groups:
         text = f"{root}: {plural(groups, 'box around a group (IsGroupOf) is a crowd region', 'boxes around groups (IsGroupOf) are crowd regions')}"
         report(Note("ignored_regions", text, str(root), {"regions": groups}))
