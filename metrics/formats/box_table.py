@@ -16,6 +16,7 @@ from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.box_columns import BOX_COLUMNS, COLUMN_NAMES, XYWH, is_number_column
 from metrics.formats.coco_columns import ImageIds, Results
+from metrics.formats.fractions import are_fractions
 from metrics.formats.identity import INTEGER, ClassMap, are_ids, ids_of_names
 from metrics.formats.image_annotations import comma_hint
 from metrics.formats.number_commas import NUMBER, ambiguous_text, comma_meaning, meaning_text, without_commas
@@ -73,7 +74,7 @@ class BoxTable:
             boxes = self.xywh()
         except InputError:
             return True
-        return not len(boxes) or bool(np.abs(boxes).max() > 1 or not (boxes % 1).any())
+        return not are_fractions(boxes)
 
     def _has_empty(self, name: str) -> bool:
         column = self.columns[name]

@@ -1,4 +1,4 @@
-"""A CSV table with a box in each row and names of columns that many programs use, such as ``image,label,xmin,ymin,xmax,ymax``."""
+"""A table (CSV, or Parquet by its path) with a box in each row and names of columns that many programs use, such as ``image,label,xmin,ymin,xmax,ymax``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from metrics.errors import InputError
 from metrics.formats.box_columns import BOX_COLUMNS, COLUMN_NAMES
 from metrics.formats.box_table import box_values
 from metrics.formats.csv_rows import header_of, named_rows
+from metrics.formats.fractions import as_fractions
 from metrics.formats.image_annotations import (
     Box,
     Export,
@@ -20,6 +21,7 @@ from metrics.formats.image_annotations import (
     find_files,
     number,
 )
+from metrics.formats.parquet_rows import parquet_header, parquet_rows
 from metrics.formats.purpose import parse_purpose
 from metrics.notes import Note, report
 
@@ -32,12 +34,21 @@ _OTHERS = ("makesense_csv", "open_images", "retinanet_csv", "tensorflow_csv", "v
 
 
 def _files(path: Path) -> list[Path]:
-    """Tables of boxes; one with scores only where its own path is given, because in a folder it may hold detections."""
-    return find_files(path, ".csv", ("*.csv", "*/*.csv"), lambda file: _is_ours(file, scored=path.is_file()))
+    """Tables of boxes; one with scores, or of Parquet, only where its own path is given: in a folder it may hold detections or images."""
+    endings = (".csv", ".parquet")
+    return find_files(path, endings, ("*.csv", "*/*.csv"), lambda file: _is_ours(file, scored=path.is_file()))
+
+
+def _header(file: Path) -> list[str]:
+    return parquet_header(file) if file.suffix.lower() == ".parquet" else header_of(file)
+
+
+def _rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    return parquet_rows(file, columns) if file.suffix.lower() == ".parquet" else named_rows(file, columns)
 
 
 def _is_ours(file: Path, scored: bool) -> bool:
-    columns = _columns(header_of(file))
+    columns = _columns(_header(file))
     if "image_id" not in columns or _boxes(columns) is None or ("score" in columns and not scored):
         return False
     return not any(exports()[name].files(file) for name in _OTHERS)
@@ -67,7 +78,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 
 
 def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotation]:
-    columns = _columns(header_of(file))
+    columns = _columns(_header(file))
     names = _boxes(columns)
     if names is None or "image_id" not in columns:
         raise InputError(
@@ -75,7 +86,7 @@ def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotatio
         )
     boxes: dict[str, list[Box]] = {}
     splits: dict[str, str | None] = {}
-    for where, row in named_rows(file, list(columns.values())):
+    for where, row in _rows(file, list(columns.values())):
         name = row[columns["image_id"]].strip()
         if not name:
             raise InputError(f"{where}: {columns['image_id']}: has no image")
@@ -84,25 +95,17 @@ def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotatio
             raise InputError(f"{where}: {name} is of another split than in an earlier line")
         boxes.setdefault(name, []).extend(_box(row, columns, names, where))
     if not {"class", "class_id"} & set(columns):
-        unread = [name for name in header_of(file) if name and name not in columns.values()]
+        unread = [name for name in _header(file) if name and name not in columns.values()]
         text = f"{file}: has no column of classes; all objects are of one class, {_ONLY_CLASS!r}"
         if unread:
             text += f"; if one of {', '.join(unread)[:200]} has the classes, call it class"
         report(Note("one_class", text, str(file)))
     named = None not in splits.values()
-    every = [box.corners for of in boxes.values() for box in of]
-    relative = (
-        bool(every) and max(max(corners) for corners in every) <= 1 and any(x % 1 for c in every for x in c)
-    )
-    if relative:
-        text = f"{file}: no coordinate is above 1: they are read as fractions of the image's sides"
-        report(Note("relative_boxes", text, str(file)))
-    return [
-        ImageAnnotation(
-            folder + name, tuple(of), (0, 0), splits[name] if named else purpose, relative=relative
-        )
+    images = [
+        ImageAnnotation(folder + name, tuple(of), (0, 0), splits[name] if named else purpose)
         for name, of in boxes.items()
     ]
+    return as_fractions(images, str(file))
 
 
 def _box(

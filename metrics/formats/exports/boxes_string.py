@@ -10,6 +10,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import header_of, named_rows
+from metrics.formats.fractions import as_fractions
 from metrics.formats.image_annotations import (
     Box,
     Export,
@@ -32,15 +33,15 @@ def _files(path: Path) -> list[Path]:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     top = root if root.is_dir() else root.parent
-    return [
-        ImageAnnotation(
-            _image(row, where),
-            _boxes(row[_BOXES], f"{where}: BoxesString"),
-            purpose=file_purpose(file, top, files),
-        )
-        for file in files
-        for where, row in named_rows(file, (_NAME, _BOXES))
-    ]
+    images = []
+    for file in files:
+        purpose = file_purpose(file, top, files)
+        of_file = [
+            ImageAnnotation(_image(row, where), _boxes(row[_BOXES], f"{where}: BoxesString"), purpose=purpose)
+            for where, row in named_rows(file, (_NAME, _BOXES))
+        ]
+        images += as_fractions(of_file, str(file))
+    return images
 
 
 def _image(row: dict[str, str], where: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.fractions import as_fractions
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.untrusted import read_head, read_text
 from metrics.plurals import agree, plural
@@ -33,9 +34,12 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         names = _names(file)
         purpose = file_purpose(file, top, files)
         folder = f"{file.parent.name}/" if file.parent != top else ""
-        for line_number, line in enumerate(read_text(file, 2**30).splitlines(), 1):
-            if line.strip():
-                images.append(_image(line, f"{file}:{line_number}", names, folder, purpose))
+        of_file = [
+            _image(line, f"{file}:{line_number}", names, folder, purpose)
+            for line_number, line in enumerate(read_text(file, 2**30).splitlines(), 1)
+            if line.strip()
+        ]
+        images += as_fractions(of_file, str(file))
     return images
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of
+from metrics.formats.fractions import as_fractions
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.image_search import IMAGE_SUFFIXES
 from metrics.plurals import plural
@@ -57,7 +58,8 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             x, y, w, h = (number(value, where) for value in row[1:5])
             boxes.setdefault(name, []).append(Box(label, (x, y, x + w, y + h)))
             sizes[name] = (int(number(row[7], where)), int(number(row[6], where)))
-        images += [ImageAnnotation(name, tuple(of), sizes[name], purpose) for name, of in boxes.items()]
+        of_file = [ImageAnnotation(name, tuple(of), sizes[name], purpose) for name, of in boxes.items()]
+        images += as_fractions(of_file, str(file))
     return images
 
 

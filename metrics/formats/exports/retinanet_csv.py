@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of
+from metrics.formats.fractions import as_fractions
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.image_search import IMAGE_SUFFIXES
 from metrics.plurals import plural
@@ -52,9 +53,10 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
                     raise InputError(f"{where}: has no class")
                 x1, y1, x2, y2 = (number(value, where) for value in row[1:5])
                 of_image.append(Box(row[5], (x1, y1, x2, y2)))
-        images += [
+        of_file = [
             ImageAnnotation(name, tuple(of), sizes.get(name, (0, 0)), purpose) for name, of in boxes.items()
         ]
+        images += as_fractions(of_file, str(file))
     return images
 
 

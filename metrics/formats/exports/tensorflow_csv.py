@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import header_of, named_rows
+from metrics.formats.fractions import as_fractions
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
 from metrics.formats.purpose import parse_purpose
 
@@ -39,7 +40,8 @@ def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotatio
         size = (int(number(row["height"], where)), int(number(row["width"], where)))
         if sizes.setdefault(name, size) != size:
             raise InputError(f"{where}: {name} has another size than in an earlier line")
-    return [ImageAnnotation(folder + name, tuple(of), sizes[name], purpose) for name, of in boxes.items()]
+    images = [ImageAnnotation(folder + name, tuple(of), sizes[name], purpose) for name, of in boxes.items()]
+    return as_fractions(images, str(file))
 
 
 EXPORT = Export(
