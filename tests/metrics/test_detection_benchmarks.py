@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from layouts import DETECTIONS, TRUTH
 from layouts.registry import Found, Scene, write_json, write_lines
-from test_detection_layouts import FOUND, PICTURES, expected, read
-from test_detection_layouts import rows as detected
+from sampled_detections import FOUND, PICTURES, expected, read
+from sampled_detections import rows as detected
 from tiny_data import Picture, pictures
 
 from metrics import AnnotationTable, read_detections, read_truth

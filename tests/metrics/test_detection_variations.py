@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import DETECTIONS
-from test_detection_layouts import FOUND, PICTURES, expected, read, rows
+from sampled_detections import FOUND, PICTURES, expected, read, rows
 
 from metrics.errors import InputError
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from layouts import DETECTIONS, TRUTH
 from layouts.registry import Scene, write_json, write_text
-from test_detection_layouts import FOUND, PICTURES, read
-from test_detection_layouts import truth as detected_truth
+from sampled_detections import FOUND, PICTURES, read
+from sampled_detections import truth as detected_truth
 from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
 
 from metrics import AnnotationTable, read_detections, read_truth
