@@ -20,6 +20,7 @@ _COCO_KEYS = ("images", "annotations", "categories")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
 _PARTS = re.compile("images?|img|labels?|annotations?|ann|jpegimages|labeltxt.*|obj_.*_data")
 _NO_ANNOTATIONS = re.compile("read_?me|licen[cs]e|requirements|notes?[.]")
+_ELEMENT = re.compile(rb"<([A-Za-z_][\w.-]*)")
 _KEY = re.compile(rb'"([^"\\]{1,40})"\s*:')
 _LONGEST = 120
 _MOST = 20
@@ -129,6 +130,8 @@ def _unknown_file(path: Path) -> str:
         "*/*.json",
         "*/*.csv",
         "*/*/*.json",
+        "*.geojson",
+        "*/*.geojson",
     ):
         for file in visible_files(path, pattern)[:1]:
             name = file.relative_to(path)
@@ -144,7 +147,22 @@ def _unknown_file(path: Path) -> str:
                 return f"{name}: is a literal of Python, not JSON: write it with json.dump"
             keys = dict.fromkeys(key.decode("utf-8", "replace") for key in _KEY.findall(head))
             return f"{name}: has no known layout; its first keys are {', '.join(keys)[:_LONGEST] or 'none'}"
-    return _unknown_text(path)
+    return _unknown_markup(path) or _unknown_text(path)
+
+
+def _unknown_markup(path: Path) -> str:
+    """What the first XML or YAML file contains, as a clause; empty if there is none."""
+    for pattern in ("*.xml", "*/*.xml", "*/*/*.xml", "*.y*ml", "*/*.y*ml"):
+        for file in visible_files(path, pattern)[:1]:
+            name, head = file.relative_to(path), read_head(file)
+            element = _ELEMENT.search(head)
+            if element is not None:
+                first = element[1].decode("utf-8", "replace")
+                return f"{name}: is XML of no known layout; its first element is <{first[:_LONGEST]}>, that of Pascal VOC is <annotation>"
+            lines = [line.strip() for line in head.decode("utf-8", "replace").splitlines()]
+            line = next((line for line in lines if line and not line.startswith(("#", "---"))), "")
+            return f"{name}: describes no data set of YOLO, which needs names; its first line is {line[:_LONGEST]!r}"
+    return ""
 
 
 def _unknown_text(path: Path) -> str:

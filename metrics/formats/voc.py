@@ -77,9 +77,9 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
         raise InputError(f"unknown pixels {pixels!r}; known: {', '.join(get_args(Pixels))}")
     where = str(path)
     root = read_xml(path, "annotation", _LARGEST)
-    objects = root.findall("object")
+    objects = _objects(root, where)
     places = [f"{where}: object {number}" for number in range(1, len(objects) + 1)]
-    names = [_text(element, "name", place) for element, place in zip(objects, places, strict=True)]
+    names = [_name(element, place) for element, place in zip(objects, places, strict=True)]
     corners = np.array(
         [
             _corners(element, f"{place} ({name})", pixels)
@@ -96,7 +96,7 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
     size = (int(height), int(width))
     require_image_size(size, where)
     return VOCAnnotation(
-        (root.findtext("filename") or "").strip(),
+        (root.findtext("filename") or root.findtext("source/filename") or "").strip(),
         size,
         tuple(names),
         corners,
@@ -187,6 +187,24 @@ def image_ids(paths: Sequence[Path]) -> dict[Path, str]:
     return ids
 
 
+def _objects(root: Element, where: str) -> list[Element]:
+    """The objects of an annotation, which FAIR1M has in ``<objects>``.
+
+    Raises:
+        InputError: there are objects elsewhere, which would be lost.
+    """
+    found = [*root.findall("object"), *root.findall("objects/object")]
+    if not found and root.find(".//object") is not None:
+        raise InputError(f"{where}: has <object> elsewhere than in <annotation> or <objects>; move it there")
+    return found
+
+
+def _name(element: Element, where: str) -> str:
+    """The class of an object, of FAIR1M the first possible one."""
+    result = element.find("possibleresult")
+    return _text(element if result is None else result, "name", where)
+
+
 def _text(element: Element, tag: str, where: str) -> str:
     text = (element.findtext(tag) or "").strip()
     if not text:
@@ -202,7 +220,7 @@ def _corners(element: Element, where: str, pixels: Pixels) -> list[float]:
             _number(_text(box, tag, f"{where}: bndbox"), f"{where}: {tag}")
             for tag in ("xmin", "ymin", "xmax", "ymax")
         ]
-    points = _outline(element, where)
+    points = _outline(element, where) or _point_list(element, where)
     if not points:
         raise InputError(f"{where}: has no <bndbox>; add it, or remove the object")
     x1, y1, x2, y2 = bounding_corners(points)
@@ -240,6 +258,17 @@ def _outline(element: Element, where: str) -> list[tuple[float, float]]:
     if len(values["x"]) != len(values["y"]):
         raise InputError(f"{where}: polygon: expected as many x as y")
     return list(zip(values["x"], values["y"], strict=True))
+
+
+def _point_list(element: Element, where: str) -> list[tuple[float, float]]:
+    """The corners ``x,y`` of FAIR1M's ``points``."""
+    points = []
+    for point in element.findall("points/point"):
+        words = (point.text or "").split(",")
+        if len(words) != 2:
+            raise InputError(f"{where}: point: expected x,y, got {(point.text or '')[:40]!r}")
+        points.append((_number(words[0], f"{where}: point"), _number(words[1], f"{where}: point")))
+    return points
 
 
 def _number(text: str, where: str) -> float:

@@ -44,6 +44,12 @@ def opened(root: Path) -> tuple[list[str], set[str]]:
         ("image_id,width,height,bbox,label", '{},64,48,"[8.0, 8.0, 24.0, 16.0]",cat'),
         ("file,width,height,class,bbox_x,bbox_y,bbox_width,bbox_height", "{},64,48,cat,8,8,24,16"),
         ("image,width,height,label,x,y,bw,bh", "{},64,48,cat,8,8,24,16"),
+        ("fname,bbox_x1,bbox_y1,bbox_x2,bbox_y2,class", "{},8,8,32,24,cat"),
+        ("Image Index,Finding Label,Bbox [x,y,w,h],,,", "{},cat,8,8,24,16,,,"),
+        (
+            "Filename;Annotation tag;Upper left corner X;Upper left corner Y;Lower right corner X;Lower right corner Y;Origin file",
+            "{};cat;8;8;32;24;a.avi",
+        ),
         ("filename,class,x_center,y_center,width,height", "{},cat,20,16,24,16"),
         ("filename,class,xc,yc,w,h", "{},cat,0.3125,0.33333333333,0.375,0.33333333333"),
     ],

@@ -187,3 +187,28 @@ def test_fault_165_images_that_pillow_does_not_read_are_named_and_the_fix_works(
     for image in images:
         image.with_suffix(".dcm").rename(image)
     assert sum(map(len, open_dataset(tmp_path).splits.values())) == 24
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "a.xml",
+            "<?xml version='1.0'?><!-- x --><HRSC_Image><a/></HRSC_Image>",
+            "its first element is <HRSC_Image>",
+        ),
+        (
+            "train.yaml",
+            "---\n- boxes:\n  - {label: Red}\n",
+            "which needs names; its first line is '- boxes:'",
+        ),
+        ("a.geojson", '{"type": "FeatureCollection"}', "has no known layout; its first keys are type"),
+    ],
+)
+def test_fault_172_xml_yaml_and_geojson_of_no_known_layout_are_named(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    Picture("a").save(tmp_path / "images")
+    (tmp_path / name).write_text(text)
+    assert f"{name}: " in advice(tmp_path)
+    assert said in advice(tmp_path)

@@ -166,6 +166,36 @@ def test_xml_files_of_voc_without_suffix_are_read(tmp_path: Path) -> None:
     ]
 
 
+def fair1m(names: str, points: str) -> str:
+    objects = f"<object><coordinate>pixel</coordinate><type>rectangle</type>{names}<points>{points}</points></object>"
+    return f"<annotation><source><filename>a.tif</filename></source><objects>{objects}</objects></annotation>"
+
+
+def test_the_objects_of_fair1m_have_points_and_possible_results(tmp_path: Path) -> None:
+    """Sun et al. 2022: a turned rectangle as five points, the first again at the end; coordinates are edges."""
+    names = "<possibleresult><name>Boeing737</name></possibleresult>"
+    points = "".join(
+        f"<point>{x},{y}</point>" for x, y in ((20, 4.5), (32, 14), (20, 24), (8, 14), (20, 4.5))
+    )
+    file = write_text(tmp_path / "labelXml" / "0.xml", fair1m(names, points))
+    assert objects(tmp_path) == [("0", "Boeing737", 8, 4.5, 32, 24)]
+    file.write_text(fair1m(names, "<point>20 4</point>"))
+    with pytest.raises(InputError, match=r"0.xml: object 1 \(Boeing737\): point: expected x,y, got '20 4'"):
+        read_truth(tmp_path)
+
+
+def test_fault_179_objects_of_voc_in_an_unknown_place_are_refused(tmp_path: Path) -> None:
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    text = f"<annotation><items><object><name>cat</name>{box}</object></items></annotation>"
+    file = write_text(tmp_path / "a.xml", text)
+    with pytest.raises(
+        InputError, match=r"a.xml: has <object> elsewhere than in <annotation> or <objects>; move it"
+    ):
+        read_truth(tmp_path)
+    file.write_text(text.replace("items>", "objects>"))
+    assert objects(tmp_path) == [("a", "cat", 0, 0, 9, 9)]
+
+
 def ground_truth(folder: Path, *lines: str) -> Path:
     write_text(folder / "a.txt", "".join(f"{line}\n" for line in lines))
     write_text(folder / "b.txt", "")
