@@ -211,12 +211,20 @@ class Finals:
         self.ledger.add_look(look)
 
     def _choose(self) -> None:
-        """Choose the best model by validation of those that no look has eliminated."""
-        last = self.ledger.decision.looks_at("val")[-1]
-        used = next(each.name for each in last.standings if each.name in self.ledger.decision.active)
+        """Choose the model with the highest validation value, with tuned post-processing, of those that no look has eliminated.
+
+        The choice eliminates nothing, so it uses up no error rate. What a look compares is not tuned: the settings of each model
+        are the best of many on the images that the look compares on, and such values have no interval.
+        """
+        decision = self.ledger.decision
+        last = decision.looks_at("val")[-1]
+        left = [each.name for each in last.standings if each.name in decision.active]
+        values = {name: decision.tuned_value(name) for name in left}
+        known = [name for name in left if values[name] is not None]
+        used = max(known or left, key=lambda name: values[name] or 0.0)
         # The page of an earlier, shorter decision: with it, this one would count as finished.
         (self.ledger.folder / PAGE).unlink(missing_ok=True)
-        self.ledger.update(used=used)
+        self.ledger.update(used=used, used_value=values[used])
 
     def _profile(self, runs: Sequence[RunFolder]) -> None:
         """Time the models; the decision does not depend on it, so that it is not lost if that is impossible now."""

@@ -212,6 +212,9 @@ class Decision(Record):
     spent: tuple[SpentTime, ...] = ()
     used: str = ""
     """The model to use; empty while the decision is unfinished."""
+    used_value: FiniteOrNone = None
+    """Its value on the validation images with tuned post-processing, the highest one of the models that were left; None in records of
+    earlier versions, which chose by the value before tuning."""
 
     def model(self, name: str) -> DecisionModel:
         """The model of a name."""
@@ -235,6 +238,12 @@ class Decision(Record):
     def spent_seconds(self) -> float:
         """Time spent so far."""
         return sum(each.seconds for each in self.spent)
+
+    def tuned_value(self, name: str) -> float | None:
+        """Value on the validation images of a model at the last look, with its post-processing if that was tuned."""
+        tuned = next((each.after for each in self.tuned if each.name == name), None)
+        standing = self.looks_at("val")[-1].standing(name)
+        return standing.value if tuned is None and standing is not None else tuned
 
     def looks_at(self, split: str) -> list[Look]:
         """The looks at a split, in order."""

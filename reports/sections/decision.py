@@ -176,7 +176,7 @@ def _models_table(decision: Decision, found: list[Fate]) -> PageTable:
         TableColumn("Outcome"),
         TableColumn("Epochs", True, "of its longest trainings"),
         TableColumn("Seeds", True),
-        TableColumn(f"Validation {measure}", True, "at its last look"),
+        TableColumn(f"Validation {measure}", True, "at its last look, before post-processing was tuned"),
         TableColumn(f"Test {measure}", True),
         TableColumn("Fitted and tuned settings"),
     )
@@ -189,7 +189,10 @@ def _settings_text(decision: Decision, name: str) -> str:
     parts = []
     priors = decision.model(name).priors
     if priors is not None and priors.recall_before is not None:
-        gain = f"recall of validation objects {points(priors.recall_before)} → {points(priors.recall_after)}%"
+        gain = (
+            f"recall of validation objects {points(priors.recall_before)} → {points(priors.recall_after)}%, "
+            f"mean best IoU {_iou(priors.iou_before)} → {_iou(priors.iou_after)}"
+        )
         parts.append(
             f"fitted priors ({gain})" if priors.used else f"default priors ({gain} with fitted ones)"
         )
@@ -198,6 +201,10 @@ def _settings_text(decision: Decision, name: str) -> str:
         listed = ", ".join(f"{path}={setting_text(value)}" for path, value in tuned.settings.items())
         parts.append(f"{listed} (validation {points(tuned.before)} → {points(tuned.after)})")
     return "; ".join(parts) or formatting.MISSING
+
+
+def _iou(value: float | None) -> str:
+    return formatting.MISSING if value is None else f"{value:.3f}"
 
 
 def _looks_table(decision: Decision) -> PageTable:
@@ -286,6 +293,8 @@ def _method(decision: Decision) -> tuple[str, ...]:
         f"images sum to at most {50 * decision.error:g}%, and so do those of the looks at test images, however often one looks (Bonferroni; "
         f"docs/designs.md). So at most {50 * decision.error:g}% of such decisions eliminate the best model, and at most "
         f"{100 * decision.error:g}% declare a winner among equally good ones.",
+        "Of the models that no look has eliminated, the one with the highest value on validation images with tuned post-processing is used. This "
+        "choice eliminates nothing, so it uses up no error rate. The looks at validation images compare the models before tuning, those at test images after it.",
         "Validation images also choose the weights within a run and the settings of post-processing, so validation values are optimistic; the "
         "test images were used for the values and differences of the last models only, after everything was chosen.",
     )

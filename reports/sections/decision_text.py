@@ -41,12 +41,7 @@ def finding(decision: Decision) -> list[str]:
     aside = [fate for fate in others if fate.outcome == "set_aside" and fate.eliminated_in is None]
     worse_before = [fate for fate in others if fate.outcome == "set_aside" and fate.eliminated_in is not None]
     worse = [fate for fate in others if fate.outcome == "eliminated"]
-    before = " before post-processing was tuned" if any(each.settings for each in decision.tuned) else ""
-    chosen = (
-        f", which has the highest validation {measure_name(decision)} of the models that are left{before}"
-        if rivals
-        else ""
-    )
+    chosen = _chosen(decision) if rivals else ""
     sentences = [f"Use {printable(used.name)}{chosen}.{_value(decision, used.test)}"]
     length = plural(decision.rounds[-1].epochs, "epoch")
     guarantee = f"At most {50 * decision.error:g}% of such decisions eliminate the best model."
@@ -77,6 +72,15 @@ def finding(decision: Decision) -> list[str]:
         for fate in worse_before
     ]
     return sentences
+
+
+def _chosen(decision: Decision) -> str:
+    """By what the used model was chosen from those that are left."""
+    measure = f"the highest validation {measure_name(decision)} of the models that are left"
+    tuned = any(each.settings for each in decision.tuned)
+    if decision.used_value is None:
+        return f", which had {measure}{', before post-processing was tuned' if tuned else ''}"
+    return f", which has {measure}, {points(decision.used_value)}{' with tuned post-processing' if tuned else ''}"
 
 
 def _trainings(look: Look | None) -> str:
@@ -116,7 +120,7 @@ def _tied(decision: Decision, fate: Fate) -> str:
     text = f"{name} could not be told apart from it: on the {split} images, {printable(decision.used)} is "
     text += f"{points(abs(pair.delta))} points {'above' if sign > 0 else 'below'}"
     if looks[-1].too_few:
-        text += f"; {plural(looks[-1].images, 'image')}: too few for an interval"
+        text += f", but {plural(looks[-1].images, 'image is', 'images are')} too few to decide"
     elif math.isfinite(low):
         text += (
             f" (interval of the difference at {_level(looks[-1].pair_level)}: {difference_interval(low, high)}; p = {p_value(_number(pair.p_value))})"

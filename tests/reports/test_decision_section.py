@@ -116,7 +116,7 @@ def test_each_model_has_one_fate_and_the_used_one_comes_first():
 def test_sentences_name_what_was_decided_and_what_was_not():
     text = " ".join(finding(decision_of()))
     assert text.startswith(
-        "Use ssd, which has the highest validation AP of the models that are left. Its AP on the test images is 47.0 [43.0, 51.0], mean of 2 seeds."
+        "Use ssd, which had the highest validation AP of the models that are left. Its AP on the test images is 47.0 [43.0, 51.0], mean of 2 seeds."
     )
     assert (
         "atss was shown to be worse than another model. At most 2.5% of such decisions eliminate the best model."
@@ -139,11 +139,14 @@ TUNED = Tuned(
 )
 
 
-def test_the_model_was_chosen_before_post_processing_was_tuned():
-    text = finding(decision_of().model_copy(update={"tuned": (TUNED,)}))[0]
+def test_the_value_by_which_the_model_was_chosen_is_named():
+    tuned = decision_of().model_copy(update={"tuned": (TUNED,), "used_value": 0.512})
     assert (
-        "the highest validation AP of the models that are left before post-processing was tuned. Its" in text
+        "Use ssd, which has the highest validation AP of the models that are left, 51.2 with tuned post-processing. Its"
+        in finding(tuned)[0]
     )
+    earlier = tuned.model_copy(update={"used_value": None})
+    assert "of the models that are left, before post-processing was tuned. Its" in finding(earlier)[0]
 
 
 def test_what_would_be_more_certain_is_computed_from_costs_and_variances():
@@ -202,7 +205,7 @@ def test_the_page_begins_with_the_decision_and_has_every_look(tmp_path: Path):
     report = ReportData.from_runs(runs, options=ComparisonOptions(resamples=40))
     page = write_comparison(report, tmp_path / "out", decision=decision).read_text()
     assert page.index('id="decision"') < page.index('id="verdict"')
-    assert "Use ssd, which has the highest validation AP" in page
+    assert "Use ssd, which had the highest validation AP" in page
     assert "nms.agnostic=false, nms.iou=0.4568 (validation 40.0 → 50.0)" in page
     assert "ssd was chosen by the validation images, so it need not be the first here" in page
     looks = pd.read_csv(io.StringIO((tmp_path / "out" / "looks.csv").read_text()))
