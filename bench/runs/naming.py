@@ -17,6 +17,7 @@ from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.training.device import pick_device
 from detectors.external.registry import PATH_PREFIXES
 from detectors.registry import VARIANTS
+from reports.analysis.other_runs import OTHER_RUNS
 from reports.records.run import SCHEMA_VERSION, RunFolder
 
 _WITHOUT_EFFECT = (
@@ -36,9 +37,6 @@ _ADDED: dict[str, Any] = {
     "train.decoding": "full",
 }
 """Settings that earlier versions did not have, with the values by which runs are as in those: the names of such runs stay."""
-
-_RUNS = {"compression": "run", "distill": "teacher"}
-"""Sections with the folder of another run, and the name of that setting."""
 
 _WITHOUT_EFFECT_ON_EXTERNAL = ("evaluate.batch", "evaluate.save_candidates", "evaluate.candidates")
 """The same for external models."""
@@ -77,7 +75,7 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
     if trained is not None:
         tree = without_pretrained(tree) | {"trained": file_digest(trained.path / RunFolder.WEIGHTS)}
         tree = {
-            name: value for name, value in tree.items() if name not in _RUNS
+            name: value for name, value in tree.items() if name not in {other.section for other in OTHER_RUNS}
         }  # the weights stand for them
     cause = {
         "schema": SCHEMA_VERSION,
@@ -96,13 +94,14 @@ def _with_weights(tree: dict[str, Any]) -> dict[str, Any]:
     there are none.
     """
     tree = dict(tree)
-    for section, setting in _RUNS.items():
-        path = tree.get(section, {}).get(setting)
+    for other in OTHER_RUNS:
+        path = other.given(tree)
         if path is None:
-            tree.pop(section, None)
+            tree.pop(other.section, None)
             continue
         weights = Path(path) / RunFolder.WEIGHTS
-        tree[section] = {**tree[section], setting: file_digest(weights) if weights.is_file() else path}
+        content = file_digest(weights) if weights.is_file() else path
+        tree[other.section] = {**tree[other.section], other.setting: content}
     return without_pretrained(tree) if "compression" in tree else tree
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.analysis.compression_method import compression_method, teacher_of
+from reports.analysis.compression_method import compression_method
 from reports.analysis.models import model_digest
+from reports.analysis.other_runs import TEACHER
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.records.run import RunFolder, RunResult
@@ -56,7 +57,7 @@ def compression_steps(run: RunFolder, report: ReportData) -> str:
     known = {other.result.name: other for model in report.models for other in model.runs}
     trained = run if file is None else known.get(file.run)
     while trained is not None and trained.result.parent:
-        method, teacher = compression_method(trained.result.config), teacher_of(trained.result.config)
+        method, teacher = compression_method(trained.result.config), TEACHER.given(trained.result.config)
         steps.insert(
             0, ("trained further" if method is None else method.text) + (" and distilled" if teacher else "")
         )

@@ -1,9 +1,11 @@
-"""How the network of a run was compressed before its training, in words, and what it imitated in it."""
+"""How the network of a run was compressed before its training, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from reports.analysis.other_runs import PARENT
 
 
 class CompressionMethod(NamedTuple):
@@ -24,7 +26,7 @@ def compression_method(config: Mapping[str, Any]) -> CompressionMethod | None:
     Args:
         config: all settings of the run as a tree; those of older runs have no section ``compression``.
     """
-    settings = config.get("compression") or {}
+    settings = config.get(PARENT.section) or {}
     if share := settings.get("prune"):
         return CompressionMethod(f"pruned {100 * share:g}%", f"{100 * share:g}% of channels pruned")
     if share := settings.get("sparsity"):
@@ -33,10 +35,4 @@ def compression_method(config: Mapping[str, Any]) -> CompressionMethod | None:
     if rounding != "none":
         return CompressionMethod(f"{rounding} rounding", f"trained with {rounding} rounding")
     further = "trained further"
-    return CompressionMethod(further, further) if settings.get("run") else None
-
-
-def teacher_of(config: Mapping[str, Any]) -> str | None:
-    """The run that a run imitated in its training, as its settings give it; None without distillation."""
-    teacher: str | None = (config.get("distill") or {}).get("teacher")
-    return teacher
+    return CompressionMethod(further, further) if PARENT.given(config) else None

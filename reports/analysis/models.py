@@ -15,16 +15,11 @@ import numpy as np
 
 from metrics.errors import InputError
 from reports.analysis.compression_method import compression_method
+from reports.analysis.other_runs import OTHER_RUNS, PARENT, TEACHER, OtherRun
 from reports.records.run import RunFolder, RunResult
-
-_COMPRESSION = "compression"
-_TEACHER = "distill.teacher"
 
 MAY_DIFFER = frozenset({"seed", "device", "threads", "workers"})
 """Settings in which two runs of one model may differ."""
-
-_OTHER_RUNS = (("compression", "run", "parent_model"), ("distill", "teacher", "teacher_model"))
-"""Section and name of the settings that give another run, and the field of results with the digest of its model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +139,9 @@ def _describe_truth(result: RunResult) -> str:
 def _identity(result: RunResult) -> str:
     """Everything that makes two runs different models, which the seed does not, nor that of a run that they were made of."""
     settings = model_settings(result)
-    for section, name, field in _OTHER_RUNS:
-        if model := getattr(result, field):
-            settings[section] = {**settings[section], name: model}
+    for other in OTHER_RUNS:
+        if model := other.model(result):
+            settings[other.section] = {**settings[other.section], other.setting: model}
     # Runs without settings and seed hold detections made elsewhere: each is a model.
     alone = result.name if not settings and result.seed is None else ""
     return json.dumps([result.variant, settings, alone], sort_keys=True, default=str)
@@ -187,7 +182,7 @@ def _labels(results: Sequence[RunResult]) -> list[str]:
         differing = {
             path: values
             for path, values in differences([model_settings(results[at]) for at in same]).items()
-            if path.partition(".")[0] != _COMPRESSION and path != _TEACHER
+            if path.partition(".")[0] != PARENT.section and path != TEACHER.path
         }
         methods = _methods([results[at] for at in same])
         for place, at in enumerate(same):
@@ -211,8 +206,7 @@ def _methods(results: Sequence[RunResult]) -> list[str]:
     are the same.
     """
     methods = [compression_method(result.config) for result in results]
-    parents = _other_runs(results, _COMPRESSION, "run", "parent")
-    teachers = _other_runs(results, "distill", "teacher", "teacher")
+    parents, teachers = _names(results, PARENT), _names(results, TEACHER)
     words = []
     for method, parent, teacher in zip(methods, parents, teachers, strict=True):
         compressed = [] if method is None else [f"{method.short}{parent and f' of {parent}'}"]
@@ -221,14 +215,12 @@ def _methods(results: Sequence[RunResult]) -> list[str]:
     return words if len(set(words)) > 1 else [""] * len(words)
 
 
-def _other_runs(results: Sequence[RunResult], section: str, name: str, field: str) -> list[str | None]:
-    """The name of the run that each result has in a setting, empty if all have runs of one model; None where it has none."""
-    given = [(result.config.get(section) or {}).get(name) for result in results]
-    models = {
-        getattr(result, f"{field}_model") or run for result, run in zip(results, given, strict=True) if run
-    }
+def _names(results: Sequence[RunResult], other: OtherRun) -> list[str | None]:
+    """The name of the other run of each result, empty if all have runs of one model; None where there is none."""
+    given = [other.given(result.config) for result in results]
+    models = {other.model(result) or run for result, run in zip(results, given, strict=True) if run}
     return [
-        None if not run else (getattr(result, field) or PurePath(str(run)).name) if len(models) > 1 else ""
+        None if not run else (other.name(result) or PurePath(str(run)).name) if len(models) > 1 else ""
         for result, run in zip(results, given, strict=True)
     ]
 
