@@ -54,6 +54,8 @@ def forest(
                 markerfacecolor=INK if sure else PAPER,
                 markeredgewidth=1.4,
             )
+        if not np.nan_to_num(values).any():
+            ax.set_xlim(-1, 1)  # all differences are 0
         ax.set_yticks(at, [truncate(row, 30) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.55)
         ax.set_xlabel(f"difference in {measure} (percentage points)")

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 
 from metrics.compare import PairDifference
-from metrics.plurals import agree
 from reports.analysis.compressed_networks import (
     CompressedNetwork,
     compressed_networks,
@@ -123,8 +122,7 @@ def _figure(
         name = _short_method(report.models[model].runs[0], report)
         points.append(Point(model, name, cost, (low, high), aps[model], ends, bool(on_front), grey=False))
     names = [point.label for point in points if point.on_front]
-    verb = agree(len(names), "is", "are")
-    finding = f"{formatting.join_words(names)} {verb} on the Pareto front."
+    finding = f"The Pareto front consists of {formatting.join_words(names)}."
     drawn = pareto(slug, title, finding, points, axis, original, names_above=True)
     bars = (
         ""

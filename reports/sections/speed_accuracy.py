@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from metrics.plurals import agree
 from reports.analysis.pareto_front import hypervolume, pareto_front, reference_point, share_on_front
 from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import (
@@ -147,11 +146,11 @@ def _groups(report: ReportData, speed: Speed) -> list[_Group]:
 def _finding(report: ReportData, group: _Group, several: bool) -> str:
     names = report.labels
     where = f"On {formatting.printable(group.machine.name)}, " if several else ""
+    on_machine = f" on {formatting.printable(group.machine.name)}" if several else ""
     front = [names[candidate.timed.model] for candidate in group.candidates if candidate.on_front]
     if len(group.candidates) < 2:
         return f"{where or 'Only '}{'only ' * several}{front[0] if front else 'one model'} was timed."
-    verb = agree(len(front), "is", "are")
-    parts = [f"{where}{formatting.join_words(front)} {verb} on the Pareto front of speed and AP"]
+    parts = [f"The Pareto front of speed and AP{on_machine} consists of {formatting.join_words(front)}"]
     for candidate in group.candidates:
         if candidate.faster:
             others = formatting.join_words([names[other] for other in candidate.faster], 3)

@@ -135,7 +135,7 @@ def test_the_pareto_front_and_models_that_are_slower_but_not_better(runs, no_dra
     report, speed = compared(runs)
     section = speed_accuracy.section(report, speed)
     assert section.finding == (
-        "good and poor are on the Pareto front of speed and AP; middling is slower than good without a decisively higher AP."
+        "The Pareto front of speed and AP consists of good and poor; middling is slower than good without a decisively higher AP."
     )
     rows, _ = table_of(section, "pareto-table")
     assert [row[-1] for row in rows] == [
