@@ -43,7 +43,7 @@ def save_fit(fit: AnchorFit, data: str, out: Path) -> Path:
     head = "".join(f"# {line}\n" for text in remarks for line in text.split("\n"))
     atomic_write(folder / "priors.toml", head + toml.write(fit.settings()))
     atomic_write(folder / "fit.csv", to_csv(pd.DataFrame(row.as_dict() for row in rows(fit))))
-    columns = ["split", "image", "class", "x", "y", "width", "height", "iou_now", "iou_found"]
+    columns = ["split", "image", "class", "x", "y", "width", "height", "iou_current", "iou_fitted"]
     atomic_write(folder / "unreached.csv", to_csv(pd.DataFrame(unreached(fit), columns=columns)))
     figure = _figure(fit, data)
     atomic_write(folder / "priors.svg", figure.svg)
@@ -52,10 +52,10 @@ def save_fit(fit: AnchorFit, data: str, out: Path) -> Path:
 
 
 class SplitRow(NamedTuple):
-    """How well the current (``now``) or the fitted (``found``) priors fit a group of a split's objects."""
+    """How well the current or the fitted priors fit a group of a split's objects."""
 
     split: str
-    priors: Literal["now", "found"]
+    priors: Literal["current", "fitted"]
     fit: FitRow
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,7 +69,10 @@ def rows(fit: AnchorFit) -> list[SplitRow]:
     """Fit of all objects, by size, by level and by class, for each split and with the current and the fitted priors."""
     table = []
     for name, (split, inputs) in fit.splits.items():
-        measured_of: dict[Literal["now", "found"], Fit] = {"now": fit.before[name], "found": fit.after[name]}
+        measured_of: dict[Literal["current", "fitted"], Fit] = {
+            "current": fit.before[name],
+            "fitted": fit.after[name],
+        }
         for priors, measured in measured_of.items():
             of_classes = [
                 measured.row("class", f"class {class_name}", inputs.labels == label)
@@ -80,9 +83,9 @@ def rows(fit: AnchorFit) -> list[SplitRow]:
 
 
 def unreached(fit: AnchorFit) -> list[dict[str, Any]]:
-    """Objects whose best IoU is below the threshold with the current or the new priors; worst first in each split.
+    """Objects whose best IoU is below the threshold with the current or the fitted priors; worst first in each split.
 
-    ``iou_now`` and ``iou_found`` are the best IoU with the current and the new priors; ``x``, ``y``, ``width``,
+    ``iou_current`` and ``iou_fitted`` are the best IoU with the current and the fitted priors; ``x``, ``y``, ``width``,
     ``height`` are the annotated box, in pixels of the image.
     """
     table = []
@@ -99,8 +102,8 @@ def unreached(fit: AnchorFit) -> list[dict[str, Any]]:
                     "image": truth.catalog.file_names[image] or str(truth.catalog.image_ids[image]),
                     "class": truth.catalog.classes[truth.label[row]],
                     **box,
-                    "iou_now": float(before.best_iou[index]),
-                    "iou_found": float(after.best_iou[index]),
+                    "iou_current": float(before.best_iou[index]),
+                    "iou_fitted": float(after.best_iou[index]),
                 }
             )
     return table

@@ -98,11 +98,11 @@ def show_fit(fit: AnchorFit) -> None:
     console = Console()
     for split in fit.splits:
         console.print(_table(fit, split))
-    missed = [row for row in unreached(fit) if row["iou_found"] < fit.after["train"].threshold]
+    missed = [row for row in unreached(fit) if row["iou_fitted"] < fit.after["train"].threshold]
     for row in missed[:_MAX_BOXES]:
         print(
             f"  not reached: {row['split']} image {printable(row['image'])}, {printable(row['class'])}, box "
-            f"{row['x']:g},{row['y']:g} {row['width']:g}x{row['height']:g}: best IoU {row['iou_now']:.2f} -> {row['iou_found']:.2f}"
+            f"{row['x']:g},{row['y']:g} {row['width']:g}x{row['height']:g}: best IoU {row['iou_current']:.2f} -> {row['iou_fitted']:.2f}"
         )
     if len(missed) > _MAX_BOXES:
         print(f"  and {len(missed) - _MAX_BOXES} more, see unreached.csv")
@@ -124,19 +124,19 @@ def _table(fit: AnchorFit, split: str) -> Table:
     recall = {
         row.fit.group: row.fit.recall
         for row in measured
-        if row.fit.kind == "class" and row.split == "train" and row.priors == "now"
+        if row.fit.kind == "class" and row.split == "train" and row.priors == "current"
     }
     # Recall is NaN for a class without training objects; such classes are sorted last.
     classes = sorted(recall, key=lambda group: (math.isnan(recall[group]), recall[group]))[:_MAX_CLASSES]
     for kind, group in dict.fromkeys((row.fit.kind, row.fit.group) for row in measured if row.split == split):
         if kind == "class" and group not in classes:
             continue
-        now, found = (by_group[(priors, kind, group)] for priors in ("now", "found"))
+        current, fitted = (by_group[(priors, kind, group)] for priors in ("current", "fitted"))
         table.add_row(
             literal_text(group),
-            " -> ".join(dict.fromkeys(f"{row.objects:,}" for row in (now, found))),
-            f"{_number(now.mean_iou)} -> {_number(found.mean_iou)}",
-            f"{_number(now.recall)} -> {_number(found.recall)}",
+            " -> ".join(dict.fromkeys(f"{row.objects:,}" for row in (current, fitted))),
+            f"{_number(current.mean_iou)} -> {_number(fitted.mean_iou)}",
+            f"{_number(current.recall)} -> {_number(fitted.recall)}",
         )
     return table
 

@@ -85,11 +85,11 @@ def anchor_figure(
                     linewidth=1.8, marker="o", markersize=3, label=f"{state}, {split}",
                 )  # fmt: skip
         recall.set(
-            title=f"Boxes covered at IoU {threshold:g}",
+            title=f"Objects reached at IoU {threshold:g}",
             xlabel="square root of area (input pixels)",
+            ylabel="objects (%)",
             xscale="log",
         )
-        recall.set_ylabel("%", rotation=0)
         recall.set_ylim(-3, 103)
         for ax in (shapes, recall):
             _plain_ticks(ax)

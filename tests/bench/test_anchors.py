@@ -149,15 +149,15 @@ def test_tables_add_up_and_name_what_is_not_reached(fit):
         pd.DataFrame(row.as_dict() for row in rows(fit)).set_index(["split", "priors", "group"]).sort_index()
     )
     for split in ("train", "val"):
-        for priors in ("now", "found"):
+        for priors in ("current", "fitted"):
             num = table.loc[split, priors]["objects"]
             parts = {kind: num[[kind in group for group in num.index]].sum() for kind in ("level", "class")}
             assert parts["level"] == parts["class"] == num["all"] == num[["small", "medium", "large"]].sum()
     missed = pd.DataFrame(unreached(fit))
     for split in ("train", "val"):
         of = missed[missed["split"] == split]
-        assert (of["iou_now"] < 0.5).sum() == len(fit.before[split].unreached)
-        assert (of["iou_found"] < 0.5).sum() == len(fit.after[split].unreached)
+        assert (of["iou_current"] < 0.5).sum() == len(fit.before[split].unreached)
+        assert (of["iou_fitted"] < 0.5).sum() == len(fit.after[split].unreached)
     first = missed.iloc[0]
     truth = fit.splits[first["split"]][0].truth
     ours = truth.image == list(map(str, truth.catalog.image_ids)).index(first["image"])
@@ -184,7 +184,7 @@ def test_the_command_prints_the_table_and_its_file_is_a_run_s(tmp_path, capsys):
     assert settings["data"] == {"train": 60, "val": 20, "test": 2, "scale": [10, 30]}
     assert len(settings["shapes"]) == 3
     missed = pd.read_csv(folder / "unreached.csv")
-    assert list(missed.columns[-2:]) == ["iou_now", "iou_found"]
+    assert list(missed.columns[-2:]) == ["iou_current", "iou_fitted"]
     capsys.readouterr()
     assert main(["config", "--config", str(folder / "priors.toml")]) == 0
     assert "shapes = [[[" in capsys.readouterr().out
@@ -283,7 +283,7 @@ def test_a_class_without_training_objects_is_not_of_the_lowest_recall(fit, monke
         files.SplitRow(split, priors, FitRow("class", group, 3, 0.5, recall))
         for group, recall in some.items()
         for split in fit.splits
-        for priors in ("now", "found")
+        for priors in ("current", "fitted")
     ]
     monkeypatch.setattr(files, "rows", lambda fit: table_rows)
     for split in fit.splits:

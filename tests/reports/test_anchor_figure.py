@@ -32,4 +32,4 @@ def test_the_picture_shows_boxes_and_priors_whatever_their_sizes(spread):
     )
     assert drawn.png().startswith(b"\x89PNG")
     assert "fitted priors" in drawn.svg
-    assert "Boxes covered at IoU 0.5" in drawn.svg
+    assert "Objects reached at IoU 0.5" in drawn.svg
