@@ -70,6 +70,9 @@ MANY = {"labelme", "kitti", "visdrone", "oid_toolkit", "dota", "supervisely", "d
     "deepfashion2",
     "bbox_label_tool",
     "evaluator_txt",
+    "nwpu_vhr10",
+    "icdar_text",
+    "dataloop",
 }
 """Formats with a file for each image."""
 

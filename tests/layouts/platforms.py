@@ -195,3 +195,47 @@ def sku110k(root: Path, scene: Scene) -> None:
         write_text(
             root / f"annotations_{split}.csv", "".join(",".join(map(str, line)) + "\n" for line in lines)
         )
+
+
+@truth("hasty", "hasty", splits=True)
+def hasty(root: Path, scene: Scene) -> None:
+    """Hasty: one file; images are in data sets, here called like the splits."""
+    images = []
+    for split, of in scene.splits.items():
+        for picture in of:
+            picture.save(root / "images")
+            labels = [
+                {
+                    "id": str(k),
+                    "class_name": scene.classes[label],
+                    "bbox": list(box),
+                    "polygon": None,
+                    "mask": None,
+                }
+                for k, (label, box) in enumerate(picture.objects)
+            ]
+            name = {"image_id": picture.name, "image_name": f"{picture.name}.png", "dataset_name": split}
+            images.append(name | {"width": 64, "height": 48, "labels": labels})
+    classes = [{"class_name": name, "class_type": "object"} for name in scene.classes]
+    document = {"project_name": "pets", "export_format_version": "1.1", "label_classes": classes}
+    write_json(root / "pets.json", document | {"images": images})
+
+
+@truth("dataloop", "dataloop")
+def dataloop(root: Path, scene: Scene) -> None:
+    """Dataloop: a file for each item; a box has two corners, a polygon is in a list of rings."""
+    for picture in scene.pictures:
+        picture.save(root / "items")
+        annotations = []
+        for k, (label, (x0, y0, x1, y1)) in enumerate(picture.objects):
+            corners = [(x0, y0), (x1, y1)] if k == 0 else [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+            points = [{"x": x, "y": y, "z": 0} for x, y in corners]
+            kind = (
+                {"type": "box", "coordinates": points}
+                if k == 0
+                else {"type": "segment", "coordinates": [points]}
+            )
+            annotations.append({"datasetId": "d", "label": scene.classes[label]} | kind)
+        system = {"width": 64, "height": 48}
+        document = {"datasetId": "d", "filename": f"/{picture.name}.png", "metadata": {"system": system}}
+        write_json(root / "json" / f"{picture.name}.json", document | {"annotations": annotations})

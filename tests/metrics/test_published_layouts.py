@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from layouts.registry import write_json, write_text
 from PIL import Image
@@ -163,6 +164,33 @@ def test_xml_files_of_voc_without_suffix_are_read(tmp_path: Path) -> None:
     assert objects(tmp_path) == [
         ("n02085620_199", "Chihuahua", 24, 9, 276, 498),
         ("n02085620_7", "Chihuahua", 24, 9, 276, 498),
+    ]
+
+
+def test_the_box_of_a_face_of_fddb_touches_its_ellipse(tmp_path: Path) -> None:
+    """Jain and Learned-Miller 2010: major radius, minor radius, angle, centre; its extreme points are found among many."""
+    text = "2002/08/11/big/img_591\n1\n123.583300 85.549500 1.265839 269.693400 161.781200  1\n"
+    write_text(tmp_path / "FDDB-fold-01-ellipseList.txt", text)
+    t = np.linspace(0, 2 * np.pi, 100_001)
+    u, v = 123.583300 * np.cos(t), 85.549500 * np.sin(t)
+    x = 269.693400 + u * np.cos(1.265839) - v * np.sin(1.265839)
+    y = 161.781200 + u * np.sin(1.265839) + v * np.cos(1.265839)
+    assert objects(tmp_path) == [
+        ("img_591", "face", *(pytest.approx(side, abs=1e-5) for side in (x.min(), y.min(), x.max(), y.max())))
+    ]
+
+
+def test_words_of_icdar_have_corners_or_boxes_and_unreadable_ones_are_ignored(tmp_path: Path) -> None:
+    """The first lines of ICDAR 2015, of the test set of 2013 and of its training set."""
+    first = "377,117,463,117,465,130,378,130,Genaxis Theatre\n374,155,409,155,409,170,374,170,###\n"
+    write_text(tmp_path / "gt_img_1.txt", "\ufeff" + first)
+    write_text(tmp_path / "gt_img_2.txt", '38, 43, 920, 215, "Tiredness"\n')
+    write_text(tmp_path / "gt_img_3.txt", '158 128 411 181 "Footpath, 12"\n')
+    assert objects(tmp_path) == [
+        ("img_1", "text", 374, 155, 409, 170, "ignored"),
+        ("img_1", "text", 377, 117, 465, 130),
+        ("img_2", "text", 38, 43, 920, 215),
+        ("img_3", "text", 158, 128, 411, 181),
     ]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.counted_lines import begins_with_count, counted_lines
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
+from metrics.formats.file_listing import image_text_files
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
 from metrics.notes import Note, report
 from metrics.plurals import agree, plural
 
@@ -19,7 +20,11 @@ _TRIED = 20
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return []
-    return find_files(path, ".txt", ("Labels/*/*.txt", "labels/*/*.txt", "Labels/*.txt"), _is_ours, _TRIED)
+    for pattern in ("Labels/*/*.txt", "labels/*/*.txt", "Labels/*.txt"):
+        files = image_text_files(path, pattern)
+        if any(map(_is_ours, files[:_TRIED])):
+            return files
+    return []
 
 
 def _is_ours(file: Path) -> bool:

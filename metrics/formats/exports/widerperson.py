@@ -8,7 +8,8 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.counted_lines import begins_with_count, counted_lines
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
+from metrics.formats.file_listing import image_text_files
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
 from metrics.formats.untrusted import read_text
 from metrics.notes import Note, report
 from metrics.plurals import plural
@@ -24,8 +25,11 @@ _LISTS = ("train", "val", "test")
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return []
-    patterns = ("Annotations/*.txt", "annotations/*.txt", "*/Annotations/*.txt")
-    return find_files(path, ".txt", patterns, _is_ours, _TRIED)
+    for pattern in ("Annotations/*.txt", "annotations/*.txt", "*/Annotations/*.txt"):
+        files = image_text_files(path, pattern)
+        if any(map(_is_ours, files[:_TRIED])):
+            return files
+    return []
 
 
 def _is_ours(file: Path) -> bool:

@@ -1,0 +1,77 @@
+"""Hasty's JSON (versions 1.0 and 1.1): ``images`` with ``labels``, each with the corners of its box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    file_purpose,
+    find_files,
+    four_numbers,
+    number,
+    without_partial_purposes,
+)
+from metrics.formats.json_members import objects_in
+from metrics.formats.purpose import parse_purpose
+from metrics.formats.untrusted import read_head, read_json
+
+
+def _files(path: Path) -> list[Path]:
+    return find_files(path, ".json", ("*.json", "*/*.json"), _is_ours)
+
+
+def _is_ours(file: Path) -> bool:
+    head = read_head(file)
+    return b'"label_classes"' in head and b'"export_format_version"' in head
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    top = root if root.is_dir() else root.parent
+    images = []
+    for file in files:
+        document = read_json(file)
+        if not isinstance(document, dict):
+            raise InputError(f"{file}: expected an object with label_classes and images")
+        purpose = file_purpose(file, top, files)
+        images += [
+            _image(row, f"{file}: images[{k}]", purpose)
+            for k, row in enumerate(objects_in(document, "images", str(file)))
+        ]
+    return without_partial_purposes(images)
+
+
+def _image(row: Mapping[str, Any], where: str, purpose: str | None) -> ImageAnnotation:
+    """An image; its data set is its split if it is called like one."""
+    name, folder = row.get("image_name"), row.get("dataset_name")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{where}: has no image_name")
+    boxes = [_box(each, f"{where}: labels[{k}]") for k, each in enumerate(objects_in(row, "labels", where))]
+    size = (int(number(row.get("height") or 0, where)), int(number(row.get("width") or 0, where)))
+    own = parse_purpose(folder) if isinstance(folder, str) else None
+    return ImageAnnotation(
+        f"{folder}/{name}" if isinstance(folder, str) and folder else name, tuple(boxes), size, own or purpose
+    )
+
+
+def _box(each: Mapping[str, Any], where: str) -> Box:
+    label = each.get("class_name")
+    if not isinstance(label, str) or not label:
+        raise InputError(f"{where}: has no class_name")
+    return Box(label, four_numbers(each.get("bbox"), f"{where}: bbox", "[x1, y1, x2, y2]"))
+
+
+EXPORT = Export(
+    name="hasty",
+    summary="Hasty: a JSON file of images with labels",
+    source="hasty.ai/docs (Hasty JSON)",
+    looks_for="a JSON file with label_classes and images",
+    files=_files,
+    read=_read,
+    images=("images", ""),
+)
