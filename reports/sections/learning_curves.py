@@ -191,11 +191,11 @@ def _figure(report: ReportData, measure: str, curves: Sequence[ModelCurve]) -> F
     finding = (
         f"{title} rises with the number of training images."
         if _all_rise(curves)
-        else f"{title} by number of training images."
+        else f"{title} does not rise from each number of training images to the next{' for every model' * (len(curves) > 1)}."
     )
     figure = lines(
         f"learning-{measure}", f"{title} over training images", finding, labels, drawn,
-        LineAxes("training images", f"{title} (%)", log_x=True), points=points, bands=bands,
+        LineAxes("training images", f"{title} (%)", log_x=True, ticks=_ticks(curves)), points=points, bands=bands,
         numbers=[curve.number for curve in curves],
     )  # fmt: skip
     beyond = f" Beyond {most} images it is extrapolated." if extended else ""
@@ -203,6 +203,15 @@ def _figure(report: ReportData, measure: str, curves: Sequence[ModelCurve]) -> F
         figure,
         caption=f"{finding} Markers are seeds, lines fitted power laws, bands 95% intervals.{beyond}",
     )
+
+
+def _ticks(curves: Sequence[ModelCurve]) -> tuple[float, ...]:
+    """The numbers of training images, without those whose labels would overlap."""
+    ticks: list[float] = []
+    for images in sorted({float(each) for curve in curves for each in curve.images}):
+        if not ticks or images >= 1.3 * ticks[-1]:
+            ticks.append(images)
+    return tuple(ticks)
 
 
 def _all_rise(curves: Sequence[ModelCurve]) -> bool:

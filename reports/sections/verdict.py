@@ -193,6 +193,7 @@ def _notes(report: ReportData) -> list[str]:
     unknown = [
         formatting.sentence(str(note)) for note in report.training_notes if note.kind == "validated_once"
     ]
+    unknown += _identical(report)
     if report.statistics is None:
         return unknown
     gate = [
@@ -203,6 +204,24 @@ def _notes(report: ReportData) -> list[str]:
         + unknown
         + [formatting.sentence(str(note)) for note in report.statistics.notes if note.kind != "too_few"]
     )
+
+
+def _identical(report: ReportData) -> list[str]:
+    """Which models have identical detections, run by run."""
+    groups: dict[tuple[bytes, ...], list[str]] = {}
+    for label, runs in zip(report.labels, report.evaluated, strict=True):
+        tables = [run.run.detections for run in runs]
+        content = tuple(
+            column.tobytes()
+            for table in tables
+            for column in (table.image, table.label, table.xywh, table.score)
+        )
+        groups.setdefault(content, []).append(label)
+    return [
+        f"{formatting.join_words(labels)} have identical detections."
+        for labels in groups.values()
+        if len(labels) > 1
+    ]
 
 
 def _same(written: float | None, measured: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import every, parsed, part, words
-from synthetic_runs import run_in, truth_of
+from synthetic_runs import found_in, run_in, truth_of
 
 from metrics.tables import DetectionTable
 from reports.analysis.extremes import highest
@@ -20,6 +21,7 @@ from reports.figures.study_plots import clock
 from reports.pages import write_report
 from reports.records.run import RunFolder
 from reports.sections.calibration import CalibrationMeans, finding_text
+from reports.sections.learning_curves import _ticks
 from reports.sections.verdict import ap_by_iou_text
 
 
@@ -92,3 +94,20 @@ def test_one_epoch_has_whole_ticks_and_one_loss(tmp_path):
 def test_times_on_an_axis_have_one_form(last):
     texts = [clock(last * part / 5, last) for part in range(6)]
     assert len({(text.count(":"), text.endswith(" s")) for text in texts}) == 1
+
+
+def test_identical_detections_are_named(tmp_path, no_drawing):
+    truth = truth_of(12, ["a", "b"], seed=5)
+    first, other = found_in(truth, 0.8, 1), found_in(truth, 0.8, 2)
+    runs = [
+        run_in(tmp_path, truth, name, 0.8, found=found)
+        for name, found in (("one", first), ("copy", first), ("other", other))
+    ]
+    text = words(part(parsed(write_report(runs, tmp_path / "page")), "verdict"))
+    assert re.search(r"(one and copy|copy and one) have identical detections\.", text)
+    assert len(re.findall("identical", text)) == 1
+
+
+def test_learning_curves_have_a_tick_at_each_number_of_images():
+    curves = [SimpleNamespace(images=np.array(images)) for images in ([10, 20, 40], [10, 20, 41, 400])]
+    assert _ticks(curves) == (10, 20, 40, 400)
