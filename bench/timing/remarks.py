@@ -46,7 +46,7 @@ def limitations(processes: Sequence[Process], subject: Subject, too_large: Seque
     notes = []
     if subject.agreement is not None and subject.agreement < MIN_AGREEMENT:
         notes.append(
-            f"only {100 * subject.agreement:.1f} % of the detections on the timed images are equal to those of the run's "
+            f"only {100 * subject.agreement:.1f}% of the detections on the timed images are equal to those of the run's "
             "evaluation: the timed model differs from the evaluated one"
         )
     moved = [process.clock_jump_seconds for process in processes if process.clock_jump_seconds]

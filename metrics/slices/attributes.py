@@ -127,7 +127,7 @@ def _size_axis(truth: AnnotationTable) -> Axis:
 
 def _relative_area_axis(truth: AnnotationTable) -> Axis:
     """Area relative to the image."""
-    names = ["up to 0.1 %", "0.1 to 1 %", "1 to 10 %", "above 10 %"]
+    names = ["up to 0.1%", "0.1 to 1%", "1 to 10%", "above 10%"]
     return Axis.from_bins("relative_area", "object", relative_area(truth), [0.001, 0.01, 0.1], names)
 
 
@@ -151,7 +151,7 @@ def _crowding_axis(truth: AnnotationTable) -> Axis:
 
 def _covered_axis(truth: AnnotationTable) -> Axis:
     """Largest share of the box that the box of another object covers."""
-    names = ["nothing", "up to a quarter", "up to a half", "more than half"]
+    names = ["no overlap", "up to a quarter", "up to a half", "more than half"]
     return Axis.from_bins("covered", "object", covered(truth), [0.0, 0.25, 0.5], names)
 
 

@@ -100,11 +100,11 @@ def test_axes_by_example() -> None:
     ]
     assert words(make_axis("crowding", truth)) == ["alone", "above 0.5", "alone", "above 0.5", "alone"]
     assert words(make_axis("covered", truth)) == [
-        "nothing",
+        "no overlap",
         "more than half",
-        "nothing",
+        "no overlap",
         "more than half",
-        "nothing",
+        "no overlap",
     ]
     assert words(make_axis("neighbours", truth)) == ["0", "1", "0", "1", "0"]
     assert words(make_axis("place", truth))[:4] == [
@@ -114,7 +114,7 @@ def test_axes_by_example() -> None:
         "middle centre",
     ]
     assert words(make_axis("place", truth))[4] == UNASSIGNED
-    assert words(make_axis("relative_area", truth))[0] == "1 to 10 %"
+    assert words(make_axis("relative_area", truth))[0] == "1 to 10%"
     assert words(make_axis("object_count", truth)) == ["2 to 5", "1"]
     assert words(make_axis("class_frequency", truth)) == ["rare (up to 10)"] * 5
 
