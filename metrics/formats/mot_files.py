@@ -88,19 +88,22 @@ def read_lines(file: Path) -> Iterator[Line]:
         )
 
 
-def frame_images(names: Sequence[str], frames: Collection[int]) -> tuple[dict[int, str], bool]:
+def frame_images(
+    names: Sequence[str], frames: Collection[int], prefix: str = ""
+) -> tuple[dict[int, str], bool]:
     """The image of each frame of a sequence.
 
     Args:
         names: images of the sequence, in any order.
         frames: those of the lines.
+        prefix: of names before the number, in layouts that have one.
 
     Returns:
         Name by frame, and whether names are numbers (``000001.jpg``) that are those of the frames. Otherwise the frames 1, 2, ... are
         the images in alphabetical order, as CVAT counts: names that are no numbers, are not those of most frames, or count from 0
         where frames do not. Names of most frames are numbers of frames of which some have no image, which the result lacks.
     """
-    stems = [PurePosixPath(name).stem for name in names]
+    stems = [PurePosixPath(name).stem.removeprefix(prefix) for name in names]
     if all(stem.isdecimal() and len(stem) < 19 for stem in stems):
         by_number = {int(stem): name for stem, name in zip(stems, names, strict=True)}
         named = sum(frame in by_number for frame in frames)
@@ -110,7 +113,11 @@ def frame_images(names: Sequence[str], frames: Collection[int]) -> tuple[dict[in
 
 
 def frame_names(
-    folder: Path, first: Mapping[int, str], default: Callable[[int], str], length: int = 0
+    folder: Path,
+    first: Mapping[int, str],
+    default: Callable[[int], str],
+    length: int = 0,
+    prefix: str = "",
 ) -> tuple[dict[int, str], bool]:
     """The image of each frame of an annotated sequence; see `frame_images`.
 
@@ -119,11 +126,12 @@ def frame_names(
         first: place of the first line of each frame that has any, for messages.
         default: name of a frame's image in a sequence whose images are not there.
         length: number of frames of such a sequence; 0 if only those of lines are known.
+        prefix: of images' names before the number, in layouts that have one.
 
     Raises:
         InputError: a frame of a line has no image, but others have.
     """
-    written, numbered = frame_images([image.name for image in image_files(folder)], first)
+    written, numbered = frame_images([image.name for image in image_files(folder)], first, prefix)
     if not written:
         return {frame: default(frame) for frame in sorted({*range(1, length + 1), *first})}, True
     if unknown := sorted(set(first) - set(written)):

@@ -1,4 +1,4 @@
-"""Data sets of text in scenes and of aerial images in text files."""
+"""Data sets of text in scenes and of aerial images in files of their own."""
 
 from __future__ import annotations
 
@@ -27,6 +27,24 @@ def nwpu_vhr10(root: Path, scene: Scene) -> None:
             for label, (x0, y0, x1, y1) in picture.objects
         ]
         write_text(root / "ground truth" / f"{picture.name}.txt", "".join(lines))
+
+
+@truth("hrsc2016", "hrsc2016", splits=True, renamed={"cat": "ship", "dog": "ship"})
+def hrsc2016(root: Path, scene: Scene) -> None:
+    """HRSC2016: an XML file for each image, here in folders of splits."""
+    for split, of in scene.splits.items():
+        for picture in of:
+            picture.save(root / split / "AllImages")
+            ships = "".join(
+                f"<HRSC_Object><Class_ID>100000006</Class_ID><box_xmin>{x0:g}</box_xmin><box_ymin>{y0:g}</box_ymin>"
+                f"<box_xmax>{x1:g}</box_xmax><box_ymax>{y1:g}</box_ymax><difficult>0</difficult></HRSC_Object>"
+                for _, (x0, y0, x1, y1) in picture.objects
+            )
+            text = (
+                f"<HRSC_Image><Img_SizeWidth>64</Img_SizeWidth><Img_SizeHeight>48</Img_SizeHeight>"
+                f"<HRSC_Objects>{ships}</HRSC_Objects></HRSC_Image>"
+            )
+            write_text(root / split / "Annotations" / f"{picture.name}.xml", text)
 
 
 @truth("fddb", "fddb", renamed={"cat": "face", "dog": "face"})

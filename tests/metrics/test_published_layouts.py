@@ -194,6 +194,43 @@ def test_words_of_icdar_have_corners_or_boxes_and_unreadable_ones_are_ignored(tm
     ]
 
 
+def test_vehicles_of_ua_detrac_are_those_of_numbered_frames_and_its_regions_are_ignored(
+    tmp_path: Path,
+) -> None:
+    """The first vehicle of MVI_20011; of the images, every other one is there."""
+    box = '<box left="592.75" top="378.8" width="160.05" height="162.2"/>'
+    target = f'<target id="1">{box}<attribute vehicle_type="car" truncation_ratio="0.1"/></target>'
+    frames = "".join(
+        f'<frame density="1" num="{k}"><target_list>{target}</target_list></frame>' for k in (3,)
+    )
+    region = '<ignored_region><box left="778.75" top="24.75" width="181.75" height="63.5"/></ignored_region>'
+    write_text(tmp_path / "xml" / "MVI_20011.xml", f'<sequence name="MVI_20011">{region}{frames}</sequence>')
+    for frame in (1, 3):
+        image(tmp_path / "images" / "MVI_20011" / f"img{frame:05d}.jpg", (960, 540))
+    region_corners = (778.75, 24.75, 960.5, 88.25)
+    assert objects(tmp_path) == [
+        ("img00001", "car", *region_corners, "crowd"),
+        ("img00003", "car", 592.75, 378.8, pytest.approx(752.8), pytest.approx(541)),
+        ("img00003", "car", *region_corners, "crowd"),
+    ]
+    assert noted(tmp_path) == ["ignored_regions"]
+
+
+def test_difficult_ships_of_hrsc2016_are_ignored(tmp_path: Path) -> None:
+    side = "<box_xmin>{}</box_xmin><box_ymin>2</box_ymin><box_xmax>30</box_xmax><box_ymax>40</box_ymax>"
+    ships = "".join(
+        f"<HRSC_Object>{side.format(x)}<difficult>{flag}</difficult></HRSC_Object>"
+        for x, flag in ((1, 0), (5, 1))
+    )
+    size = "<Img_SizeWidth>64</Img_SizeWidth><Img_SizeHeight>48</Img_SizeHeight>"
+    text = f"<HRSC_Image>{size}<HRSC_Objects>{ships}</HRSC_Objects></HRSC_Image>"
+    write_text(tmp_path / "Annotations" / "100000001.xml", text)
+    assert objects(tmp_path) == [
+        ("100000001", "ship", 1, 2, 30, 40),
+        ("100000001", "ship", 5, 2, 30, 40, "ignored"),
+    ]
+
+
 def fair1m(names: str, points: str) -> str:
     objects = f"<object><coordinate>pixel</coordinate><type>rectangle</type>{names}<points>{points}</points></object>"
     return f"<annotation><source><filename>a.tif</filename></source><objects>{objects}</objects></annotation>"
