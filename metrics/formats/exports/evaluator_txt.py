@@ -64,21 +64,25 @@ def _files(path: Path) -> list[Path]:
         return []
     for pattern in _PATTERNS:
         files = [file for file in image_text_files(path, pattern) if file.parent.name.lower() not in _OTHERS]
-        filled = [file for file in files[:_TRIED] if file.stat().st_size]
+        filled = [words for file in files[:_TRIED] if (words := _first_words(file))]
         if filled and all(map(_is_ours, filled)):
             return files
     return []
 
 
-def _is_ours(file: Path) -> bool:
-    """Whether the first line is a class and a box: not of a number as class and fractions, which are YOLO's."""
-    text = read_head(file, 1000).decode("utf-8", "replace")
-    words = next((line.split() for line in text.splitlines() if line.strip()), [])
+def _first_words(file: Path) -> list[str]:
+    """The words of the first line that is not empty; none in the file of an image without objects."""
+    text = read_head(file, 1000).decode("utf-8-sig", "replace")
+    return next((line.split() for line in text.splitlines() if line.strip()), [])
+
+
+def _is_ours(words: list[str]) -> bool:
+    """Whether a line is a class and a box: not of a number as class and fractions, which are YOLO's."""
     try:
         values = [float(word) for word in _without_flag(words)[1:]]
     except ValueError:
         return False
-    named = bool(words) and not words[0].replace(".", "").isdigit()
+    named = not words[0].replace(".", "").isdigit()
     return len(values) == 4 and (named or max(map(abs, values)) > LARGEST_RELATIVE)
 
 
