@@ -71,7 +71,7 @@ def main() -> None:
             variant: ours(variant, options.set, folder / "runs", dataset) for variant in options.variants
         }
         if not options.only_ours:
-            models |= yolo(dataset, folder / "yolo", dict(each.split("=") for each in options.yolo_set))
+            models |= yolo(dataset, folder / "yolo", dict(map(assignment, options.yolo_set)))
         print(f"{'model':12} {'images':>7} {'seed':>4} {'seconds':>8} {'AP':>6}")
         points = []
         for model, train in models.items():
@@ -81,6 +81,17 @@ def main() -> None:
                     print("{:12} {:7} {:4} {:8.0f} {:6.3f}".format(*points[-1]), flush=True)
     if options.plot:
         draw(points, options.plot)
+
+
+def assignment(text: str) -> tuple[str, object]:
+    """Name and value of ``NAME=VALUE``: a Python literal, or else the text itself."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SystemExit(f"--yolo-set: expected NAME=VALUE, got {text!r}")
+    try:
+        return name, literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 def measure(model: str, train: Train, images: int, seed: int) -> Point:
@@ -101,7 +112,7 @@ def ours(variant: str, sets: Sequence[str], out: Path, dataset: Dataset) -> Trai
     return train
 
 
-def yolo(dataset: Dataset, folder: Path, changes: Mapping[str, str]) -> dict[str, Train]:
+def yolo(dataset: Dataset, folder: Path, changes: Mapping[str, object]) -> dict[str, Train]:
     """YOLO11n with random initial weights and Ultralytics' defaults except for `changes`. Empty where it is not installed."""
     folder.mkdir()
     os.environ.setdefault("YOLO_CONFIG_DIR", str(folder))
@@ -134,7 +145,7 @@ def yolo(dataset: Dataset, folder: Path, changes: Mapping[str, str]) -> dict[str
             project=str(folder),
             name=f"{images}-{seed}",
             verbose=False,
-            **{name: literal_eval(value) for name, value in changes.items()},
+            **changes,
         )
         return average_precision(test, YOLO(folder / f"{images}-{seed}" / "weights" / "last.pt"))
 
