@@ -22,7 +22,7 @@ from detectors.losses.classification import CrossEntropyLoss
 from detectors.necks.pool import AttentionPool
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors
-from detectors.search_range import Choice, Range
+from detectors.search_range import Choice, OnlyIf, Range
 from metrics.plurals import agree, plural
 
 LocalizerLoss = Literal["mse", "smooth_l1", "giou"]
@@ -40,14 +40,14 @@ class LocalizerConfig(DetectorConfig):
     """Width of the hidden layer of the class head and of the box head."""
     box_format: Annotated[BoxFormat, Choice("xyxy", "cxcywh")] = "xyxy"
     """Coordinates that the box head predicts, as fractions of the image's sides: the corners, or centre and size."""
-    box_loss: Annotated[LocalizerLoss, Choice("mse", "smooth_l1", "giou")] = "mse"
+    box_loss: Annotated[LocalizerLoss, Choice("mse", "smooth_l1", "giou")] = "giou"
     """Box regression loss: `mse`, the mean squared error of the four coordinates; `smooth_l1`, summed over them; `giou`."""
-    beta: Annotated[float, Field(gt=0), Range(0.01, 0.2, log=True)] = 0.05
+    beta: Annotated[float, Field(gt=0), Range(0.01, 0.2, log=True), OnlyIf("box_loss", "smooth_l1")] = 0.05
     """smooth_l1: difference, as a fraction of the image's sides, above which the loss is linear."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Range(0, 0.1)] = 0.0
     """Part of the target of the class loss that is spread evenly over background and all classes."""
-    alpha: Annotated[float, Field(ge=0), Range(0.5, 200, log=True)] = 50.0
-    """Weight of the box loss relative to the class loss."""
+    alpha: Annotated[float, Field(ge=0), Range(0.5, 200, log=True)] = 2.0
+    """Weight of the box loss relative to the class loss. `mse` is much smaller than the other losses: give it about 50."""
     candidates: CandidatesConfig = CandidatesConfig(score=0.01, top_k=1, per="image")
     nms: NMSConfig = NMSConfig(method="none")
 

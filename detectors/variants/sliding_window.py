@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from detectors.candidates import CandidatesConfig
-from detectors.localizer import LocalizerConfig, make_localizer
+from detectors.localizer import LocalizerConfig, LocalizerLoss, make_localizer
 from detectors.nms import NMSConfig
 from detectors.pretrained import load_detector
 from detectors.registry import variant
+from detectors.search_range import Choice, Range
 from detectors.sliding_window import SlidingWindow
 from detectors.windows import WindowsConfig
 
@@ -15,6 +20,10 @@ class SlidingWindowConfig(LocalizerConfig):
     """Settings of the sliding window. Coordinates are in parts of a window."""
 
     windows: WindowsConfig = WindowsConfig()
+    box_loss: Annotated[LocalizerLoss, Choice("mse", "smooth_l1", "giou")] = "mse"
+    """As in the localizer; windows are about as large as their objects, so that GIoU has no advantage over `mse`."""
+    alpha: Annotated[float, Field(ge=0), Range(0.5, 200, log=True)] = 50.0
+    """Weight of the box loss relative to the class loss."""
     candidates: CandidatesConfig = CandidatesConfig(score=0.01, top_k=400, per="class")
     nms: NMSConfig = NMSConfig(iou=0.45)
 

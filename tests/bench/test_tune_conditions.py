@@ -22,9 +22,6 @@ from metrics.errors import InputError
 from metrics.match_rule import MatchRule
 
 METHODS = ("hard", "diou", "soft_linear", "soft_gaussian", "none")
-LOCALIZERS = ("localizer", "sliding_window")
-"""Their `beta`, of smooth L1, is tried with every box loss."""
-
 OTHER_VALUES = {"iou": 0.35, "sigma": 0.15, "agnostic": True}
 
 
@@ -38,7 +35,7 @@ def marks(variant):
             yield path, field.description or "", mark
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS.names() if name not in LOCALIZERS])
+@pytest.mark.parametrize("variant", VARIANTS.names())
 def test_a_setting_described_for_one_option_is_tried_only_with_it(variant):
     fields = setting_fields(type(tiny_config(variant)))
     options = {

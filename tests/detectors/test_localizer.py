@@ -39,7 +39,7 @@ def test_loss_is_cross_entropy_plus_alpha_times_the_mean_squared_error_of_the_la
     code = [value + 0.1 for value in LARGE_CODES[box_format]]
     raw = output([[0.0, 1.0, 2.0], [0.0, 0.0, 0.0]], [code, [0.0] * 4])
     truth = [targets([SMALL, LARGE], [0, 1]), targets([], [])]
-    terms = localizer(alpha=7.0, box_format=box_format).losses(raw, truth)
+    terms = localizer(alpha=7.0, box_loss="mse", box_format=box_format).losses(raw, truth)
     of_object = math.log(1 + math.e + math.e**2) - 2
     assert terms["class"].item() == pytest.approx((of_object + math.log(3)) / 2)  # the second is background
     assert terms["box"].item() == pytest.approx(7 * 0.1**2 / 2)  # the second has no box
