@@ -25,6 +25,7 @@ from bench.settings.config import RunConfig
 from bench.settings.sections import EvaluateConfig
 from detectors.compression.fake_quantization import input_ranges
 from detectors.compression.quantization import Quantizer
+from detectors.compression.saturation import products_saturate
 from detectors.external.file_model import FileModel
 from detectors.external.onnx_models.exported import ExportedModel
 from detectors.external.onnx_models.predictor import onnx_predictor
@@ -34,6 +35,7 @@ from metrics.atomic_files import atomic_write
 from metrics.errors import InputNote
 from metrics.evaluator import evaluate
 from metrics.match_rule import MatchRule
+from metrics.notes import Note, report
 from reports.records.run import RunFolder
 
 METHOD = "int8"
@@ -65,6 +67,12 @@ def write_candidates(
     Returns:
         Summary and number of operators of each candidate by name.
     """
+    if products_saturate():
+        text = (
+            "this processor has no VNNI: large sums of 8-bit products saturate, so that AP of 8-bit files can be lower here than on "
+            "processors with VNNI"
+        )
+        report(Note("saturating_products", text))
     list_file = folder / _LIST
     if list_file.is_file():
         return {
