@@ -146,11 +146,11 @@ def _groups(report: ReportData, speed: Speed) -> list[_Group]:
 def _finding(report: ReportData, group: _Group, several: bool) -> str:
     names = report.labels
     where = f"On {formatting.printable(group.machine.name)}, " if several else ""
-    on_machine = f" on {formatting.printable(group.machine.name)}" if several else ""
     front = [names[candidate.timed.model] for candidate in group.candidates if candidate.on_front]
     if len(group.candidates) < 2:
         return f"{where or 'Only '}{'only ' * several}{front[0] if front else 'one model'} was timed."
-    parts = [f"The Pareto front of speed and AP{on_machine} consists of {formatting.join_words(front)}"]
+    head = f"{where}the" if several else "The"
+    parts = [f"{head} Pareto front of speed and AP consists of {formatting.join_words(front)}"]
     for candidate in group.candidates:
         if candidate.faster:
             others = formatting.join_words([names[other] for other in candidate.faster], 3)

@@ -63,7 +63,7 @@ def test_the_gate_exits_with_5_if_the_new_model_is_worse_and_prints_the_differen
     out, err = capsys.readouterr()
     lines = [line for line in out.splitlines() if ", allowed loss " in line]
     assert [line.split(":")[0] for line in lines] == ["ap", "olrp"]
-    assert lines[0].startswith("ap: ssd (new) vs ssd (old) -")
+    assert lines[0].startswith("ap: ssd (new) vs ssd (old) −")
     assert all(line.endswith(": REGRESSED") for line in lines)
     assert (
         err
@@ -191,7 +191,7 @@ def test_folders_of_runs_are_two_versions_of_each_variant(scene, tmp_path, capsy
     }
     assert gate(tmp_path, tmp_path / "old", tmp_path / "new", "--fail-on-regression", "ap=1") == 5
     lines = [line for line in capsys.readouterr().out.splitlines() if line.endswith(": REGRESSED")]
-    assert {line.split("ap: ")[1].split(" -")[0] for line in lines} == {
+    assert {line.split("ap: ")[1].split(" −")[0] for line in lines} == {
         "fcos (new) vs fcos (old)",
         "ssd (new) vs ssd (old)",
     }

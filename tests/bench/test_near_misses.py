@@ -194,8 +194,8 @@ def test_fault_165_images_that_pillow_does_not_read_are_named_and_the_fix_works(
     [
         (
             "a.xml",
-            "<?xml version='1.0'?><!-- x --><HRSC_Image><a/></HRSC_Image>",
-            "its first element is <HRSC_Image>",
+            "<?xml version='1.0'?><!-- x --><Unknown_Image><a/></Unknown_Image>",
+            "its first element is <Unknown_Image>",
         ),
         (
             "train.yaml",

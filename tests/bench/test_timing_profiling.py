@@ -318,8 +318,8 @@ def test_a_training_at_the_same_time_makes_a_timing_invalid(runs):
 @pytest.mark.parametrize(
     ("disturbance", "message"),
     [
-        ({"agreement": 0.95}, r"only 95.0 % of the detections .* are equal to those of the run.s evaluation"),
-        ({"jump": -3600.0}, r"the wall clock was changed by -3600.0 s"),
+        ({"agreement": 0.95}, r"only 95.0% of the detections .* are equal to those of the run.s evaluation"),
+        ({"jump": -3600.0}, r"the wall clock was changed by −3600.0 s"),
         ({}, "timed in 2 processes, too few to estimate how much processes differ"),
     ],
 )
