@@ -13,6 +13,7 @@ from bench.training.training_result import TrainingResult
 from detectors.compression.shapes import changed_shapes
 from detectors.types import Predictor
 from reports.analysis.models import model_digest
+from reports.analysis.other_runs import PARENT, TEACHER, OtherRun
 from reports.records.run import Budget, BudgetLimit, MicroBatchFacts, PrecisionFacts, RunFolder, RunResult
 
 
@@ -69,8 +70,8 @@ def facts_of_training(
     Raises:
         InputError: the folder of the parent or of the teacher cannot be read.
     """
-    parent, parent_model = _source(config, "compression.run")
-    teacher, teacher_model = _source(config, "distill.teacher")
+    parent, parent_model = _source(config, PARENT)
+    teacher, teacher_model = _source(config, TEACHER)
     return {
         "trained_by": None,
         "parent": parent,
@@ -84,9 +85,9 @@ def facts_of_training(
     }
 
 
-def _source(config: EntryConfig, setting: str) -> tuple[str | None, str]:
-    """Name of the run whose folder a setting gives, and digest of its model."""
-    path = config.get(setting) if isinstance(config, RunConfig) else None
+def _source(config: EntryConfig, other: OtherRun) -> tuple[str | None, str]:
+    """Name of a run that this one was made of, and digest of its model."""
+    path = config.get(other.path) if isinstance(config, RunConfig) else None
     if path is None:
         return None, ""
     result = RunFolder.open(path).result

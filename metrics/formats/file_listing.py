@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from metrics.formats.purpose import parse_purpose
@@ -25,6 +26,7 @@ _SUFFIXES = (
     ".manifest",
 )
 _MOST = 200
+_TRIED = 20
 _LISTS = frozenset(
     ("classes.txt", "_classes.txt", "labels.txt", "train.txt", "val.txt", "valid.txt", "test.txt")
 )
@@ -61,6 +63,20 @@ def files_without_suffix(folder: Path) -> list[list[Path]]:
 def image_text_files(folder: Path, pattern: str) -> list[Path]:
     """Text files that may each be of an image: `visible_files` without lists of classes or images."""
     return [file for file in visible_files(folder, pattern) if file.name.lower() not in _LISTS]
+
+
+def recognised_text_files(path: Path, patterns: Sequence[str], is_ours: Callable[[Path], bool]) -> list[Path]:
+    """The `image_text_files` of the first pattern of which one of the first files is recognised; none of a path that is a file.
+
+    The others may be empty, as those of images without objects are.
+    """
+    if path.is_file():
+        return []
+    for pattern in patterns:
+        files = image_text_files(path, pattern)
+        if any(map(is_ours, files[:_TRIED])):
+            return files
+    return []
 
 
 def unwrapped(path: Path) -> Path:

@@ -8,23 +8,16 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.counted_lines import begins_with_count, counted_lines
-from metrics.formats.file_listing import image_text_files
+from metrics.formats.file_listing import recognised_text_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
 from metrics.notes import Note, report
 from metrics.plurals import agree, plural
 
 _ONLY_CLASS = "object"
-_TRIED = 20
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return []
-    for pattern in ("Labels/*/*.txt", "labels/*/*.txt", "Labels/*.txt"):
-        files = image_text_files(path, pattern)
-        if any(map(_is_ours, files[:_TRIED])):
-            return files
-    return []
+    return recognised_text_files(path, ("Labels/*/*.txt", "labels/*/*.txt", "Labels/*.txt"), _is_ours)
 
 
 def _is_ours(file: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.formats.file_listing import image_text_files
+from metrics.formats.file_listing import recognised_text_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation
 from metrics.formats.untrusted import read_head, read_text
 
@@ -19,17 +19,10 @@ CLASSES = (
 
 _CORNER = r"\(\s*(-?[\d]+)\s*,\s*(-?[\d]+)\s*\)"
 _LINE = re.compile(rf"\s*{_CORNER}\s*,\s*{_CORNER}\s*,\s*(\d{{1,3}})\s*")
-_TRIED = 20
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return []
-    for pattern in ("ground truth/*.txt", "*/ground truth/*.txt", "*.txt"):
-        files = image_text_files(path, pattern)
-        if any(map(_is_ours, files[:_TRIED])):
-            return files  # an image without objects has an empty file
-    return []
+    return recognised_text_files(path, ("ground truth/*.txt", "*/ground truth/*.txt", "*.txt"), _is_ours)
 
 
 def _is_ours(file: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.counted_lines import begins_with_count, counted_lines
-from metrics.formats.file_listing import image_text_files
+from metrics.formats.file_listing import recognised_text_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
 from metrics.formats.untrusted import read_text
 from metrics.notes import Note, report
@@ -18,18 +18,13 @@ CLASSES = ("pedestrian", "rider", "partially-visible person")
 """Names of the classes 1 to 3; 4 are ignored regions, and 5 are crowds, in which persons are not annotated one by one."""
 
 _LARGEST_CLASS = len(CLASSES) + 2
-_TRIED = 20
 _LISTS = ("train", "val", "test")
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return []
-    for pattern in ("Annotations/*.txt", "annotations/*.txt", "*/Annotations/*.txt"):
-        files = image_text_files(path, pattern)
-        if any(map(_is_ours, files[:_TRIED])):
-            return files
-    return []
+    return recognised_text_files(
+        path, ("Annotations/*.txt", "annotations/*.txt", "*/Annotations/*.txt"), _is_ours
+    )
 
 
 def _is_ours(file: Path) -> bool:
