@@ -40,7 +40,7 @@ def register_exports() -> None:
 
 def _reader(export: Export) -> Callable[[Path, Sequence[Path], ExportOptions], list[AnnotatedImages]]:
     def read_export(path: Path, files: Sequence[Path], options: ExportOptions) -> list[AnnotatedImages]:
-        images = export.read(path, files)
+        images = export.annotations(path, files)
         classes = sorted({box.label for image in images for box in image.boxes if box.label})
         parts = [
             _part(

@@ -194,7 +194,7 @@ def _read_folder(path: Path, split: str | None, pixels: Pixels) -> AnnotationTab
 
 def _read_export(export: Export, path: Path, files: Sequence[Path], split: str | None) -> AnnotationTable:
     labels = _image_labels(export, path, files)
-    images = export.read(path, files)
+    images = export.annotations(path, files)
     images = _in_pixels(images + labels.images_without_boxes(images), path)
     purposes = [purpose for purpose in dict.fromkeys(image.purpose for image in images) if purpose]
     chosen = split or next((name for name in ("val", "test", "train") if name in purposes), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from metrics.formats.purpose import parse_purpose
@@ -77,6 +77,12 @@ def recognised_text_files(path: Path, patterns: Sequence[str], is_ours: Callable
         if any(map(is_ours, files[:_TRIED])):
             return files
     return []
+
+
+def is_most(facts: Iterable[bool]) -> bool:
+    """Whether something is true of more than half: of files that are recognised by a layout that others are similar to."""
+    each = list(facts)
+    return sum(each) > len(each) / 2
 
 
 def unwrapped(path: Path) -> Path:

@@ -17,6 +17,7 @@ import numpy as np
 
 from metrics.boxes import convert
 from metrics.errors import InputError
+from metrics.formats.damaged_files import refuse_empty, report_other_files, with_damaged
 from metrics.formats.file_listing import visible_files
 from metrics.formats.image_search import spellings, without_suffix
 from metrics.formats.plausibility import check_annotations, require_image_size
@@ -112,6 +113,7 @@ class Export:
         files: return the annotation files of a path, sorted; an empty list where it does not have the layout.
         read: read the images of a path from these files.
         images: folders of images, relative to the path or to the annotation files.
+        per_image: whether each image has a file of its own, so that other files of the suffix beside these are reported.
     """
 
     name: str
@@ -121,6 +123,18 @@ class Export:
     files: Callable[[Path], list[Path]]
     read: Callable[[Path, Sequence[Path]], list[ImageAnnotation]]
     images: tuple[str, ...] = ("images",)
+    per_image: bool = False
+
+    def annotations(self, path: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+        """The images of a path from the files that `files` found, with a note on files beside these that are not read.
+
+        Raises:
+            InputError: as of `read`; or a file is empty that is not the text of one image.
+        """
+        refuse_empty([file for file in files if not self.per_image or file.suffix.lower() != ".txt"])
+        if self.per_image:
+            report_other_files(files, path if path.is_dir() else path.parent)
+        return self.read(path, files)
 
 
 @cache
@@ -213,6 +227,8 @@ def find_files(
 ) -> list[Path]:
     """The files of a format: `path` itself, or those below it that match the first pattern with any.
 
+    Files that are damaged, so that their format cannot be told, are among them (see `with_damaged`).
+
     Args:
         path: a file or a folder.
         ending: of the file's name, in lower case; one of several.
@@ -225,10 +241,10 @@ def find_files(
         return [path] if path.name.lower().endswith(ending) and is_ours(path) else []
     for pattern in patterns:
         files = visible_files(path, pattern)
-        if tried is None or any(is_ours(file) for file in files[:tried]):
-            found = [file for file in files if is_ours(file)]
-            if found:
-                return found
+        if tried is not None and not any(is_ours(file) for file in files[:tried]):
+            continue
+        if ours := [file for file in files if is_ours(file)]:
+            return with_damaged(ours, files, everywhere=tried is not None)
     return []
 
 

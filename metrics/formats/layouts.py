@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.damaged_files import with_damaged
 from metrics.formats.file_listing import files_without_suffix, is_hidden, visible_files
 from metrics.formats.image_annotations import Export, exports
 from metrics.formats.untrusted import read_bytes, read_head
@@ -80,11 +81,26 @@ def coco_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.name.lower().endswith((".json", ".json.gz")) and _has_coco_keys(path) else []
     for pattern in _COCO_PATTERNS:
-        files = [file for file in visible_files(path, pattern) if _has_coco_keys(file)]
-        if files:
-            instances = [file for file in files if file.stem.startswith("instances")]
-            return instances or [file for file in files if not file.stem.startswith(_FURTHER)] or files
+        files = visible_files(path, pattern)
+        ours = [file for file in files if _has_coco_keys(file)]
+        if ours:
+            return with_damaged(_of_objects(ours), _of_objects(files, ours))
     return []
+
+
+def _of_objects(files: Sequence[Path], known: Sequence[Path] | None = None) -> list[Path]:
+    """Those of COCO's files that have objects, by their names: ``instances_*.json``, or else those that are not of other tasks.
+
+    Args:
+        files: the files.
+        known: files whose names decide; by default `files`.
+    """
+    known = files if known is None else known
+    if any(file.stem.startswith("instances") for file in known):
+        return [file for file in files if file.stem.startswith("instances")]
+    if all(file.stem.startswith(_FURTHER) for file in known):
+        return list(known)
+    return [file for file in files if not file.stem.startswith(_FURTHER)]
 
 
 def coco_files_beside(files: Sequence[Path]) -> list[Path]:

@@ -27,6 +27,7 @@ LARGEST = 4 * 2**30
 
 _LARGEST_RATIO = 200
 _XML_ENCODING = (18, 19)  # expat's codes for an unknown and a wrong encoding
+_XML_ENDS = 3  # expat's code for a document that ends before its root element does
 _ALWAYS_UNPACKED = 64 * 2**20  # below this size any compression ratio is accepted
 _DEEPEST = 1024
 
@@ -213,7 +214,9 @@ def parse_json(data: bytes | memoryview, path: str | Path) -> Any:
     except orjson.JSONDecodeError as error:
         text = bytes(data)
         if not text.strip():
-            raise InputError(f"{path}: the file is empty; an empty list of detections is []") from error
+            raise InputError(
+                f"{path}: the file is empty; copy or export it again, or write [] for an empty list"
+            ) from error
         if "depth" in str(error).lower():
             raise InputError(
                 f"{path}: is nested deeper than {_DEEPEST} levels; this is not a COCO file"
@@ -221,9 +224,7 @@ def parse_json(data: bytes | memoryview, path: str | Path) -> Any:
         if re.search(rb"[:,\[]\s*-?(NaN|Infinity)\b", text):
             return _parse_with_constants(text, path)
         require_utf8(text, path)
-        several = "after document" in str(error) and text.lstrip().startswith(b"{")
-        hint = "; a file with a JSON object in each line is called .jsonl" if several else ""
-        raise InputError(f"{path}: invalid JSON{_where(error)}{hint}") from error
+        raise InputError(f"{path}: invalid JSON{_where(error)}{_json_hint(error, text)}") from error
 
 
 def read_json(path: str | Path) -> Any:
@@ -239,12 +240,12 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
             yield where, parse_json(line, where)
 
 
-def read_xml(path: str | Path, tag: str, largest: int = 16 * 2**20) -> Element:
+def read_xml(path: str | Path, tag: str | None = None, largest: int = 16 * 2**20) -> Element:
     """The root element of an XML file.
 
     Args:
         path: the file. A document type or entities are refused: they can read files and exhaust memory.
-        tag: of the root element.
+        tag: of the root element; None for any.
         largest: maximum number of bytes.
 
     Raises:
@@ -265,9 +266,11 @@ def read_xml(path: str | Path, tag: str, largest: int = 16 * 2**20) -> Element:
     except (ParseError, ValueError, LookupError) as error:
         encoded = getattr(error, "code", None) in (None, *_XML_ENCODING)
         hint = '; save it as UTF-8, with encoding="UTF-8" in its first line' if encoded else ""
+        if getattr(error, "code", None) == _XML_ENDS:
+            hint = "; the file is empty or cut off: copy or export it again"
         raise InputError(f"{path}: is not XML: {reason(error)}{hint}") from error
-    if root.tag != tag:
-        kind = "a Pascal VOC annotation" if tag == "annotation" else "an annotation file of CVAT"
+    if tag is not None and root.tag != tag:
+        kind = "a Pascal VOC annotation" if tag == "annotation" else "an annotation file of this layout"
         raise InputError(
             f"{path}: is not {kind}: expected <{tag}>, got <{root.tag[:40]}>; move it out of the data set"
         )
@@ -341,9 +344,15 @@ def _parse_with_constants(text: bytes, path: str | Path) -> Any:
         raise InputError(f"{path}: is nested too deeply; this is not a COCO file") from error
     except ValueError as error:
         require_utf8(text, path)
-        several = "after document" in str(error) and text.lstrip().startswith(b"{")
-        hint = "; a file with a JSON object in each line is called .jsonl" if several else ""
-        raise InputError(f"{path}: invalid JSON{_where(error)}{hint}") from error
+        raise InputError(f"{path}: invalid JSON{_where(error)}{_json_hint(error, text)}") from error
+
+
+def _json_hint(error: ValueError, text: bytes) -> str:
+    """What to do about invalid JSON, as a clause; empty where the place says it."""
+    if "after document" in str(error) and text.lstrip().startswith(b"{"):
+        return "; a file with a JSON object in each line is called .jsonl"
+    at_end = isinstance(error, json.JSONDecodeError) and error.pos >= len(text.decode().rstrip())
+    return "; the file is cut off: copy or export it again" if at_end else ""
 
 
 def _where(error: ValueError) -> str:

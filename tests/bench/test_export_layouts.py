@@ -65,26 +65,19 @@ def test_images_elsewhere_are_found_as_the_message_says(tmp_path: Path, sample: 
     assert sum(map(len, open_dataset(root, images=str(elsewhere)).splits.values())) == 24
 
 
-MANY = {"labelme", "kitti", "visdrone", "oid_toolkit", "dota", "supervisely", "darwin", "cityscapes"} | {
-    "widerperson",
-    "deepfashion2",
-    "bbox_label_tool",
-    "evaluator_txt",
-    "nwpu_vhr10",
-    "hrsc2016",
-    "icdar_text",
-    "dataloop",
-}
-"""Formats with a file for each image."""
-
 SEVERAL_FILES = {"bdd100k_first_release", "superannotate", "vott_assets"}
 """Samples with several files, of formats that may also be one file."""
+FORMATS_OF_ONE_FILE = {"bdd100k", "superannotate", "vott"}
+ONE_FILE = [
+    name
+    for name, layout in OWN.items()
+    if (not exports()[layout.format].per_image or layout.format in FORMATS_OF_ONE_FILE)
+    and name not in SEVERAL_FILES
+]
+"""Samples with one file of annotations."""
 
 
-@pytest.mark.parametrize(
-    "sample",
-    [name for name, layout in OWN.items() if layout.format not in MANY and name not in SEVERAL_FILES],
-)
+@pytest.mark.parametrize("sample", ONE_FILE)
 def test_a_damaged_file_is_refused_with_its_place(tmp_path: Path, sample: str) -> None:
     write(sample, tmp_path, content())
     (file,) = locate_data(tmp_path).annotations

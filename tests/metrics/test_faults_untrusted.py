@@ -24,8 +24,8 @@ from metrics.formats.untrusted import read_bytes, resolve_under
         ("[NaN, " + "[" * 200_000, "nested too deep|nested deeper"),
         ("[" + "1" * 5000 + "]", "number is infinity"),
         ('[{"image_id": ' + "1" * 5000 + "}]", "number is infinity"),
-        ("", "the file is empty; an empty list of detections is \\[\\]"),
-        ("[1,", "invalid JSON at line 1, column"),
+        ("", "the file is empty; copy or export it again, or write \\[\\] for an empty list"),
+        ("[1,", "invalid JSON at line 1, column .*; the file is cut off: copy or export it again"),
         ('{"a": 1} x', "invalid JSON at line 1, column"),
     ],
 )

@@ -60,4 +60,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("Images", "images", ""),
+    per_image=True,
 )

@@ -92,4 +92,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("images", "images/100k/train", "images/100k/val", "train", "val", ""),
+    per_image=True,
 )

@@ -153,4 +153,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("leftImg8bit", "leftImg8bit_trainvaltest/leftImg8bit", "images", ""),
+    per_image=True,
 )

@@ -62,8 +62,10 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 def _image(file: Path, root: Path, left_out: Counter[str]) -> ImageAnnotation:
     where = str(file)
     document = read_json(file)
-    if not isinstance(document, dict):
-        raise InputError(f"{where}: expected an object with item and annotations")
+    if not isinstance(document, dict) or not isinstance(document.get("annotations"), list):
+        raise InputError(
+            f"{where}: expected an object with item and a list annotations; export the file again"
+        )
     item = object_in(document, "item", where) or object_in(document, "image", where)
     slot = (objects_in(item, "slots", where) or [item])[0]
     name = next(
@@ -134,4 +136,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("", "images"),
+    per_image=True,
 )

@@ -104,4 +104,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("items", "images", ""),
+    per_image=True,
 )

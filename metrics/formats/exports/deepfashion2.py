@@ -63,4 +63,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("image", "images"),
+    per_image=True,
 )

@@ -68,4 +68,5 @@ EXPORT = Export(
     looks_for="text files in labelTxt/",
     files=_files,
     read=_read,
+    per_image=True,
 )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.box_orders import LARGEST_RELATIVE, BoxOrder, fitting_boxes
-from metrics.formats.file_listing import image_text_files
+from metrics.formats.file_listing import image_text_files, is_most
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
 from metrics.formats.image_search import ImageSearch
 from metrics.formats.image_sizes import image_sizes
@@ -65,7 +65,7 @@ def _files(path: Path) -> list[Path]:
     for pattern in _PATTERNS:
         files = [file for file in image_text_files(path, pattern) if file.parent.name.lower() not in _OTHERS]
         filled = [words for file in files[:_TRIED] if (words := _first_words(file))]
-        if filled and all(map(_is_ours, filled)):
+        if filled and is_most(map(_is_ours, filled)):
             return files
     return []
 
@@ -181,4 +181,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("images-optional", "images", ""),
+    per_image=True,
 )

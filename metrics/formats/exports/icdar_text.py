@@ -75,4 +75,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("", "images"),
+    per_image=True,
 )

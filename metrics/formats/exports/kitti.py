@@ -92,4 +92,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("image_2", "training/image_2", "images", "image", "data"),
+    per_image=True,
 )

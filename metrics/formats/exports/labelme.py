@@ -106,4 +106,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("", "images", "JPEGImages"),
+    per_image=True,
 )

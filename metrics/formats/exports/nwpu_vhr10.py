@@ -57,4 +57,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("positive image set", "images", ""),
+    per_image=True,
 )

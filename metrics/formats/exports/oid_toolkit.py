@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.formats.file_listing import visible_files
+from metrics.formats.file_listing import is_most, visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_text
@@ -20,7 +20,7 @@ def _files(path: Path) -> list[Path]:
     for folder in _FOLDERS:
         for depth in ("*", "*/*", "*/*/*", "*/*/*/*"):
             files = visible_files(path, f"{depth}/{folder}/*.txt")
-            if files and all(map(_is_label, files[:20])):
+            if files and is_most(map(_is_label, files[:20])):
                 return files
     return []
 
@@ -68,4 +68,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("",),
+    per_image=True,
 )

@@ -123,4 +123,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("", "images"),
+    per_image=True,
 )

@@ -126,4 +126,5 @@ EXPORT = Export(
     files=_files,
     read=_read,
     images=("", "img"),
+    per_image=True,
 )

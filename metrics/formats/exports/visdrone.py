@@ -142,4 +142,5 @@ EXPORT = Export(
     looks_for="text files of lines with eight numbers in annotations/",
     files=_files,
     read=_read,
+    per_image=True,
 )
