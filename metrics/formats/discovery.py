@@ -70,11 +70,11 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
         report_unwrapped(path, inner)
         return _read_folder(inner, split, pixels)
     kind = _suffix(path)
-    if kind in (".yaml", ".yml", ".data", ".names", ".labels"):
-        return _read_yolo(path, split)
     export = next((each for each in exports().values() if each.name != "box_csv" and each.files(path)), None)
     if export is not None and not path.name.endswith(".gz"):  # a table of its own is read with all columns
         return _read_export(export, path, [path], split)
+    if kind in (".yaml", ".yml", ".data", ".names", ".labels"):
+        return _read_yolo(path, split)
     if split is not None:
         raise InputError(
             f"{path}: a single file has no splits; leave out {split!r}, or give the split's own file"
@@ -231,8 +231,12 @@ def _in_pixels(images: list[ImageAnnotation], path: Path) -> list[ImageAnnotatio
     if any(found) and not all(found):
         missing = relative[found.index(None)]
         raise InputError(
-            f"{path}: boxes are fractions of the image's sides, and image {missing.stem or missing.name!r} is not there; "
-            f"add it, or remove its rows"
+            f"{path}: {missing.unit}, and image {missing.stem or missing.name!r} is not there; add it, or remove its rows"
+        )
+    if not any(found) and relative[0].needs_image:
+        first = relative[0]
+        raise InputError(
+            f"{path}: {first.unit}, and image {first.stem or first.name!r} is not there; add the images"
         )
     if not any(found):
         height, width = _ASSUMED

@@ -86,6 +86,16 @@ class ImageAnnotation:
         ]
         return replace(self, boxes=tuple(boxes), size=size, relative=False)
 
+    @property
+    def unit(self) -> str:
+        """What the numbers of a `relative` image are, as a clause."""
+        return "boxes are fractions of the image's sides"
+
+    @property
+    def needs_image(self) -> bool:
+        """Whether boxes of a `relative` image have no meaning without its size, so that none can be assumed."""
+        return False
+
     def in_pixels_of(self, size: tuple[int, int]) -> ImageAnnotation:
         """The same objects in pixels if a written size is known, else still in fractions."""
         return self.in_pixels(size) if all(size) else self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from metrics.errors import InputError
 from metrics.formats.damaged_files import with_damaged
 from metrics.formats.file_listing import files_without_suffix, is_hidden, visible_files
 from metrics.formats.image_annotations import Export, exports
-from metrics.formats.untrusted import read_bytes, read_head
+from metrics.formats.untrusted import contains_all, read_bytes, read_head
 from metrics.formats.yolo_description import DARKNET_FOLDERS, YAML_SUFFIXES
 from metrics.formats.yolo_undescribed import undescribed_files
 
@@ -216,13 +215,7 @@ def _has_coco_keys(file: Path) -> bool:
     if file.suffix.lower() == ".gz":
         text = read_bytes(file)
         return text[:64].lstrip().startswith(b"{") and all(key in text for key in _COCO_KEYS)
-    try:
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return mapped[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and all(
-                mapped.find(key) >= 0 for key in _COCO_KEYS
-            )
-    except (OSError, ValueError):  # empty, or not readable
-        return False
+    return contains_all(file, _COCO_KEYS)
 
 
 def _describes_yolo(file: Path) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import codecs
 import json
+import mmap
 import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -196,6 +197,17 @@ def read_head(path: Path, size: int = 2**16) -> bytes:
     except (OSError, zlib.error):
         return b""
     return head.removeprefix(b"\xef\xbb\xbf").lstrip()
+
+
+def contains_all(file: Path, texts: Sequence[bytes]) -> bool:
+    """Whether a file begins like a JSON object, and all texts occur in it; it is searched in place, and not parsed."""
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return mapped[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and all(
+                mapped.find(text) >= 0 for text in texts
+            )
+    except (OSError, ValueError):  # empty, or not readable
+        return False
 
 
 def parse_json(data: bytes | memoryview, path: str | Path) -> Any:

@@ -18,10 +18,33 @@ def read_yaml_text(path: Path) -> dict[str, Any]:
     Raises:
         InputError: no mapping, a tag, a repeated key, or a merge of keys (``<<``) that is no mapping.
     """
+    document = _read(path)
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: expected train, val and names, got {type(document).__name__}")
+    return document
+
+
+def read_yaml_list(path: Path, what: str) -> list[Any]:
+    """The list in a YAML file; its scalars are strings.
+
+    Args:
+        path: the file.
+        what: its members, for messages.
+
+    Raises:
+        InputError: as of `read_yaml_text`; or no list.
+    """
+    document = _read(path)
+    if not isinstance(document, list):
+        raise InputError(f"{path}: expected a list of {what}, got {type(document).__name__}")
+    return document
+
+
+def _read(path: Path) -> Any:
     import yaml
 
     try:
-        document = yaml.load(read_text(path), Loader=_text_loader())
+        return yaml.load(read_text(path), Loader=_text_loader())
     except yaml.constructor.ConstructorError as error:
         mark = error.problem_mark
         line = f":{mark.line + 1}" if mark is not None else ""
@@ -31,9 +54,6 @@ def read_yaml_text(path: Path) -> dict[str, Any]:
     except (RecursionError, ValueError, TypeError) as error:
         kind = "is nested too deeply" if isinstance(error, RecursionError) else f"is not YAML: {error}"
         raise InputError(f"{path}: {kind}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: expected train, val and names, got {type(document).__name__}")
-    return document
 
 
 def _advice(error: Exception) -> str:

@@ -73,3 +73,23 @@ def visdrone_vid_results(root: Path, pictures: Sequence[Picture], found: Sequenc
     ]
     write_lines(root / "uav.txt", lines, ",")
     return root
+
+
+@truth("uavdt", "uavdt", splits=True, renamed={"cat": "car", "dog": "truck"})
+def uavdt(root: Path, scene: Scene) -> None:
+    """UAVDT: files of all sequences in one folder; the folders of attributes tell the splits."""
+    for number, (split, of) in enumerate(scene.splits.items(), 1):
+        sequence = f"M{number:02d}01"
+        frames = _frames(of)
+        lines = []
+        for picture in of:
+            picture.save(root / "UAV-benchmark-M" / sequence)
+            lines += [
+                (frames[f"{picture.name}.png"], k, *map(round, xywh(box)), 1, 1, label + 1)
+                for k, (label, box) in enumerate(picture.objects)
+            ]
+        folder = root / "UAV-benchmark-MOTD_v1.0" / "GT"
+        write_lines(folder / f"{sequence}_gt_whole.txt", lines, ",")
+        write_lines(folder / f"{sequence}_gt.txt", [(*line[:6], 1, 1, 1) for line in lines], ",")
+        write_lines(folder / f"{sequence}_gt_ignore.txt", [], ",")
+        write_text(root / "M_attr" / split / f"{sequence}_attr.txt", "1,0,0,0,1,0,1,1,0,0\n")

@@ -21,6 +21,7 @@ from metrics.formats.image_annotations import (
 )
 from metrics.formats.json_members import list_in, objects_in, points_in
 from metrics.formats.purpose import folder_purpose
+from metrics.formats.unpublished import without_unpublished
 from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
 from metrics.plurals import agree, plural
@@ -66,7 +67,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     top = root if root.is_dir() else root.parent
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
-    images = _with_annotations([_image(file, top, counts, left_out) for file in files], root)
+    images = without_unpublished([_image(file, top, counts, left_out) for file in files], root)
     if counts["groups"]:
         text = f"{root}: {plural(counts['groups'], 'group is a crowd region of its', 'groups are crowd regions of their')} class (such as cargroup)"
         report(Note("crowd_groups", text, str(root), {"groups": counts["groups"]}))
@@ -98,18 +99,6 @@ def _image(file: Path, root: Path, counts: Counter[str], left_out: Counter[str])
     return ImageAnnotation(
         f"{own}_leftImg8bit.png", tuple(boxes), (height, width), folder_purpose(folders), stem
     )
-
-
-def _with_annotations(images: list[ImageAnnotation], root: Path) -> list[ImageAnnotation]:
-    """Without the images of splits in which no image has an object: the benchmark does not publish those of test."""
-    annotated = {image.purpose for image in images if image.boxes}
-    empty = [image for image in images if image.purpose not in annotated]
-    if not annotated or not empty:
-        return images
-    splits = " and ".join(sorted({str(image.purpose) for image in empty}))
-    text = f"{root}: no image of {splits} has an object, as their annotations are not public: {plural(len(empty), 'image is', 'images are')} left out"
-    report(Note("left_out", text, str(root), {"images": len(empty)}))
-    return [image for image in images if image.purpose in annotated]
 
 
 def _box(each: dict[str, Any], where: str, counts: Counter[str], left_out: Counter[str]) -> Box | None:

@@ -22,6 +22,7 @@ _LINE = re.compile(
 )
 """Eight or four numbers, and a text that may have commas; of more numbers, the first eight are the corners."""
 _PREFIX = "gt_"
+_OF_UAVDT = ("gt_whole.txt", "gt_ignore.txt")
 _TRIED = 20
 
 
@@ -29,7 +30,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return []
     for pattern in (f"{_PREFIX}*.txt", f"*/{_PREFIX}*.txt", f"*/*/{_PREFIX}*.txt"):
-        files = visible_files(path, pattern)
+        files = [file for file in visible_files(path, pattern) if file.name not in _OF_UAVDT]
         if files and any(_LINE.fullmatch(_first_line(file)) for file in files[:_TRIED]):
             return files
     return []

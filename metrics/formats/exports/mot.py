@@ -44,7 +44,12 @@ class _Sequence:
 
 def _files(path: Path) -> list[Path]:
     patterns = ("gt/gt.txt", "*/gt/gt.txt", "*/*/gt/gt.txt", "*/*/*/gt/gt.txt", "gt.txt")
-    return find_files(path, "gt.txt", patterns, is_mot)
+    return find_files(path, "gt.txt", patterns, lambda file: is_mot(file) and not _is_of_uavdt(file))
+
+
+def _is_of_uavdt(file: Path) -> bool:
+    """Whether a file is that of UAVDT without classes, beside one with these."""
+    return file.with_name("gt_whole.txt").is_file()
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:

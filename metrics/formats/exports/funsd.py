@@ -1,0 +1,82 @@
+"""FUNSD and XFUND: forms with a box for each entity, in a JSON file for each page or one for a language and split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    file_purpose,
+    find_files,
+    four_numbers,
+    number,
+)
+from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.purpose import folder_purpose
+from metrics.formats.untrusted import read_head, read_json
+
+_TRIED = 20
+
+
+def _files(path: Path) -> list[Path]:
+    patterns = ("annotations/*.json", "*/annotations/*.json", "*/*/annotations/*.json", "*.json", "*/*.json")
+    return find_files(path, ".json", patterns, _is_ours, _TRIED)
+
+
+def _is_ours(file: Path) -> bool:
+    head = read_head(file)
+    return b'"box"' in head and (b'"form"' in head or b'"document"' in head)
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    top = root if root.is_dir() else root.parent
+    return [image for file in files for image in _images(file, top, files)]
+
+
+def _images(file: Path, top: Path, files: Sequence[Path]) -> Iterator[ImageAnnotation]:
+    where = str(file)
+    document = read_json(file)
+    if not isinstance(document, dict) or not ("form" in document or "documents" in document):
+        raise InputError(f"{where}: expected an object with form (FUNSD) or documents (XFUND)")
+    if "form" in document:
+        folders = [folder for folder in file.relative_to(top).parts[:-1] if folder != "annotations"]
+        stem = "/".join([*folders, file.stem])
+        yield ImageAnnotation("", _boxes(document, "form", where), purpose=folder_purpose(folders), stem=stem)
+        return
+    purpose = file_purpose(file, top, files)
+    for k, page in enumerate(objects_in(document, "documents", where)):
+        place = f"{where}: documents[{k}]"
+        image = object_in(page, "img", place)
+        name = image.get("fname")
+        if not isinstance(name, str) or not name:
+            raise InputError(f"{place}: img: has no fname")
+        height, width = (int(number(image.get(key) or 0, f"{place}: {key}")) for key in ("height", "width"))
+        yield ImageAnnotation(name, _boxes(page, "document", place), (height, width), purpose)
+
+
+def _boxes(page: Mapping[str, Any], key: str, where: str) -> tuple[Box, ...]:
+    return tuple(_box(each, f"{where}: {key}[{k}]") for k, each in enumerate(objects_in(page, key, where)))
+
+
+def _box(each: Mapping[str, Any], where: str) -> Box:
+    label = each.get("label")
+    if not isinstance(label, str) or not label:
+        raise InputError(f"{where}: has no label")
+    return Box(label, four_numbers(each.get("box"), f"{where}: box", "[x1, y1, x2, y2]"))
+
+
+EXPORT = Export(
+    name="funsd",
+    summary="FUNSD and XFUND: forms with the boxes of questions, answers and headers",
+    source="Jaume et al. 2019, arXiv:1905.13538; Xu et al. 2022, ACL Findings; github.com/doc-analysis/XFUND",
+    looks_for="JSON files with form, or with documents, of entities with box and label",
+    files=_files,
+    read=_read,
+    images=("images", ""),
+    per_image=True,
+)
