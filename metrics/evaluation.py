@@ -21,7 +21,8 @@ from metrics.errors import InputError
 from metrics.evaluator_rules import STEP_VALUES, RuleStep
 from metrics.matching import Matches
 from metrics.measures import Better, Value
-from metrics.messages import printable, with_minus_sign
+from metrics.messages import printable
+from metrics.number_text import fixed, with_minus_sign
 from metrics.plurals import plural
 from metrics.registry import did_you_mean
 
@@ -274,7 +275,7 @@ class Evaluation:
         parts = [self.summary()] if any(row.name in COCO_NAMES for row in self.rows) else []
         others = [row for row in self.rows if not row.class_name and row.measure not in _COCO_MEASURES]
         if others:
-            cells = [[row.measure, row.name, row.iou, row.area, format_value(row.value)] for row in others]
+            cells = [[row.measure, row.name, row.iou, row.area, fixed(row.value)] for row in others]
             parts.append(format_table(["measure", "name", "IoU", "area", "value"], cells))
         names = list(dict.fromkeys(row.name for row in self.rows if row.class_name))
         names = [name for name in ("ap", "ap50", "ar_100") if name in names] or names[:4]
@@ -292,7 +293,7 @@ class Evaluation:
             [
                 classes[k],
                 str(objects[k]),
-                *(format_value(values.get((classes[k], name), math.nan), digits) for name in names),
+                *(fixed(values.get((classes[k], name), math.nan), digits) for name in names),
             ]
             for k in printed
         ]
@@ -304,7 +305,7 @@ class Evaluation:
     def _protocol_text(self) -> str:
         """The numbers of a protocol with six digits, those over all classes first."""
         whole = [row for row in self.rows if not row.class_name]
-        cells = [[row.name, row.iou, row.area, format_value(row.value, _PROTOCOL_DIGITS)] for row in whole]
+        cells = [[row.name, row.iou, row.area, fixed(row.value, _PROTOCOL_DIGITS)] for row in whole]
         parts = [f"protocol {self.protocol}", format_table(["name", "IoU", "area", "value"], cells)]
         names = list(dict.fromkeys(row.name for row in self.rows if row.class_name))[:4]
         if names:
@@ -323,7 +324,7 @@ class Evaluation:
             if not all(math.isnan(step.values[at]) for step in self.steps)
         ]
         cells = [
-            [step.rule, *(format_value(step.values[at], 4) for at in shown), change]
+            [step.rule, *(fixed(step.values[at], 4) for at in shown), change]
             for step, change in zip(self.steps, changes, strict=True)
         ]
         heads = ["rules, each in addition to those above", *(STEP_VALUES[at] for at in shown), "change of ap"]
@@ -331,7 +332,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         first = [row for row in self.rows if not row.class_name][:3]
-        numbers = ", ".join(f"{row.name}={format_value(row.value)}" for row in first)
+        numbers = ", ".join(f"{row.name}={fixed(row.value)}" for row in first)
         catalog = self.matches.truth.catalog
         return (
             f"Evaluation({numbers}; {plural(len(self.rows), 'value')}, {plural(len(self.matches.detections), 'detection')}, "
@@ -342,7 +343,7 @@ class Evaluation:
         """The values of all classes together, for notebooks."""
         rows = "".join(
             f"<tr><td>{escape(row.name)}</td><td>{escape(row.iou)}</td><td>{escape(row.area)}</td>"
-            f"<td>{row.max_dets or ''}</td><td>{format_value(row.value)}</td></tr>"
+            f"<td>{row.max_dets or ''}</td><td>{fixed(row.value)}</td></tr>"
             for row in self.rows
             if not row.class_name
         )
@@ -359,11 +360,6 @@ _PROTOCOL_DIGITS = 6
 def null(value: Any) -> Any:
     """The value; None for NaN, which JSON does not have."""
     return None if value != value else value
-
-
-def format_value(value: float, digits: int = 3) -> str:
-    """A number of a printed table; ``-`` for NaN."""
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.evaluation import COLUMNS, csv_text, format_table, format_value, null, write_text
+from metrics.evaluation import COLUMNS, csv_text, format_table, null, write_text
 from metrics.mask_counts import MaskCounts
+from metrics.number_text import fixed
 from metrics.plurals import plural
 from metrics.registry import did_you_mean
 from metrics.segmentation import Overlap
@@ -103,14 +104,14 @@ class MaskEvaluation:
         """The measures of all classes, and a line for each class."""
         overlap = self.overlap
         rows = overlap.rows()
-        whole = [[row.name, format_value(row.value)] for row in rows if not row.class_name]
+        whole = [[row.name, fixed(row.value)] for row in rows if not row.class_name]
         heading = f"{plural(len(self.images), 'image')}, {plural(overlap.pixels, 'pixel')}"
         return "\n\n".join([heading, format_table(["measure", "value"], whole), self._class_table(overlap)])
 
     def _class_table(self, overlap: Overlap) -> str:
         values = {(row.class_name, row.name): row.value for row in overlap.rows()}
         cells: list[Sequence[str]] = [
-            [name, str(area), *(format_value(values[name, measure]) for measure in _TITLES)]
+            [name, str(area), *(fixed(values[name, measure]) for measure in _TITLES)]
             for name, area in zip(overlap.classes, overlap.truth.tolist(), strict=True)
         ]
         return format_table(["class", "pixels", *_TITLES.values()], cells)

@@ -32,11 +32,6 @@ def message_line(text: object) -> str:
     return f"{line[:half]} … {line[-half:]}"
 
 
-def with_minus_sign(text: str) -> str:
-    """Return a formatted number as people read it, on pages and terminals: with a true minus sign, and zero without a sign."""
-    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
-
-
 def ascii_controls(json_text: str) -> str:
     """A JSON text with marks of the writing direction and C1 controls escaped, which `json` leaves as they are."""
     return "".join(

@@ -83,11 +83,15 @@ def printed_warnings(strict: bool) -> Iterator[None]:
         yield
 
 
+_ASCII = dict.fromkeys("−–—", "-")
+"""Characters in place of those that an encoding lacks."""
+
+
 def _replace(error: UnicodeError) -> tuple[str, int]:
     """Handler of encoding errors. A sign that became ``?`` would change a number."""
     assert isinstance(error, UnicodeEncodeError)
     lacking = error.object[error.start : error.end]
-    return "".join("-" if char in "−–—" else "?" for char in lacking), error.end
+    return "".join(_ASCII.get(char, "?") for char in lacking), error.end
 
 
 codecs.register_error(_REPLACEMENT, _replace)

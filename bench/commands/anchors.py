@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.commands import options
+from metrics.number_text import fixed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -135,11 +136,7 @@ def _table(fit: AnchorFit, split: str) -> Table:
         table.add_row(
             literal_text(group),
             " -> ".join(dict.fromkeys(f"{row.objects:,}" for row in (current, fitted))),
-            f"{_number(current.mean_iou)} -> {_number(fitted.mean_iou)}",
-            f"{_number(current.recall)} -> {_number(fitted.recall)}",
+            f"{fixed(current.mean_iou, 2)} -> {fixed(fitted.mean_iou, 2)}",
+            f"{fixed(current.recall, 2)} -> {fixed(fitted.recall, 2)}",
         )
     return table
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"

@@ -14,6 +14,7 @@ def show_decision(decision: Decision, page: Path) -> None:
 
     from bench.commands.results_table import literal_text
     from metrics.compare.percent import points
+    from metrics.number_text import MISSING
     from reports.analysis.decisions import fates
     from reports.sections.decision_text import decision_sentences, measure_name, outcome_text
 
@@ -27,8 +28,8 @@ def show_decision(decision: Decision, page: Path) -> None:
         standing = fate.validation
         table.add_row(
             literal_text(fate.name),
-            "–" if fate.look is None else str(fate.look.epochs),
-            "–" if standing is None else str(len(standing.seeds)),
+            MISSING if fate.look is None else str(fate.look.epochs),
+            MISSING if standing is None else str(len(standing.seeds)),
             points(None if standing is None else standing.value),
             points(None if fate.test is None else fate.test.value),
             literal_text(outcome_text(decision, fate)),

@@ -9,6 +9,7 @@ import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG, SEVERAL
+from metrics.number_text import fixed
 from metrics.plurals import plural
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def show_timings(
             *model_cells(run, labels),
             *(_percentile(timing.headline, p) for p in _PERCENTILES),
             *(_percentile(timing.stage(stage), 0.5) for stage in ("forward", "postprocess")),
-            formatting.MISSING if rate is None else f"{rate:.1f}",
+            fixed(rate, 1),
             formatting.count(batch),
             formatting.byte_size(memory),
             formatting.large_number(timing.subject.parameters),
@@ -207,4 +208,4 @@ def _remarks(names: Sequence[str], timings: Sequence[Timing]) -> Iterator[str]:
 
 def _percentile(times: StageTimes | None, p: float) -> str:
     value = None if times is None else times.percentile(p).value_ms
-    return "–" if value is None else f"{value:.1f}"
+    return fixed(value, 1)

@@ -152,4 +152,4 @@ def literal_text(name: str) -> Text:
 
 
 def _number(value: float | None) -> str:
-    return formatting.MISSING if value is None else f"{value:.3f}"
+    return formatting.fixed(value)

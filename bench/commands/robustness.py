@@ -11,6 +11,7 @@ import typer
 from bench.commands import options
 from bench.commands.command import FLAG, SEVERAL
 from metrics.errors import InputError
+from metrics.number_text import fixed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -156,9 +157,7 @@ def _show(runs: Sequence[RunFolder], records: Sequence[RobustnessRecord]) -> Non
     for run, record in zip(runs, records, strict=True):
         found = summary_of(record)
         values = (record.clean.ap, found.mpc.value, found.rpc.value)
-        table.add_row(
-            *model_cells(run, labels), *("–" if v is None or v != v else f"{v:.3f}" for v in values)
-        )
+        table.add_row(*model_cells(run, labels), *map(fixed, values))
     console.print(table)
     for name, factors in SHIFTS.items():
         if any(value.shift == name for record in records for value in record.shifts):
@@ -181,5 +180,5 @@ def _shift_table(
     for run, record in zip(runs, records, strict=True):
         values = [record.shifted(name, factor) for factor in factors]
         aps = [None if value is None else value.ap for value in values]
-        table.add_row(*model_cells(run, labels), *("–" if ap is None else f"{ap:.3f}" for ap in aps))
+        table.add_row(*model_cells(run, labels), *map(fixed, aps))
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -13,8 +12,9 @@ import typer
 from bench.commands import options
 from bench.commands.command import SEVERAL
 from metrics.errors import InputError
+from metrics.number_text import MISSING, fixed
 from metrics.plurals import plural
-from reports.elements.formatting import fixed
+from reports.analysis.study_values import signed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -199,7 +199,7 @@ def _anchor_table(evaluation: FinalEvaluation) -> Table:
     )
     for row in evaluation.prior_fit:
         if row.objects:
-            counts = (f"{row.objects:,}", _number(row.recall), _number(row.mean_iou))
+            counts = (f"{row.objects:,}", fixed(row.recall), fixed(row.mean_iou))
             table.add_row(finalist_name(row.trial), row.split, row.group, *counts)
     return table
 
@@ -216,11 +216,11 @@ def _finalist_table(evaluation: FinalEvaluation) -> Table:
         )
         table.add_row(
             each.name + note,
-            _number(each.tuned),
+            fixed(each.tuned),
             _mean_and_range(each.retrained),
-            _signed(each.study_minus_fresh),
+            signed(each.study_minus_fresh),
             _test(each),
-            _signed(each.validation_minus_test),
+            signed(each.validation_minus_test),
             *(f"{each.measured[name]:.4g}" for name in limited),
         )
     return table
@@ -269,9 +269,9 @@ def _lines(folder: StudyFolder, evaluation: FinalEvaluation) -> Iterator[str]:
 
 def gain_text(gain: Gain) -> str:
     """``+0.035 [+0.001, +0.070], better in 96% of bootstrap replicates (decisive)``."""
-    text = _signed(gain.delta)
+    text = signed(gain.delta)
     if gain.interval is not None:
-        text += f" [{_signed(gain.interval[0])}, {_signed(gain.interval[1])}]"
+        text += f" [{signed(gain.interval[0])}, {signed(gain.interval[1])}]"
     if gain.p_better is not None:
         text += f", better in {_percentage(gain.p_better)} of bootstrap replicates"
     return f"{text} ({f'not decisive: {gain.doubt}' if gain.doubt else 'decisive'})"
@@ -284,21 +284,10 @@ def _percentage(share: float) -> str:
     return "over 99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else fixed(value)
-
-
-def _signed(value: float) -> str:
-    """A difference as on the page."""
-    from reports.analysis.study_values import signed
-
-    return "–" if math.isnan(value) else signed(value)
-
-
 def _mean_and_range(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
-        return "–"
+        return MISSING
     spread = f" ({fixed(min(known))} to {fixed(max(known))})" if len(known) > 1 else ""
     return f"{fixed(fmean(known))}{spread}"
 
@@ -307,7 +296,7 @@ def _test(finalist: Finalist) -> str:
     if finalist.test_interval is None:
         return _mean_and_range(finalist.test)
     low, high = finalist.test_interval
-    return f"{_number(finalist.mean_test)} [{fixed(low)}, {fixed(high)}]"
+    return f"{fixed(finalist.mean_test)} [{fixed(low)}, {fixed(high)}]"
 
 
 def _setting(value: Scalar) -> str:

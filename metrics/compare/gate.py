@@ -12,7 +12,7 @@ from metrics.compare.comparison import Comparison
 from metrics.compare.rows import ALL, Limit
 from metrics.errors import InputError
 from metrics.limits import MeasureLimit
-from metrics.messages import with_minus_sign
+from metrics.number_text import with_minus_sign
 from metrics.plurals import agree
 from metrics.registry import did_you_mean
 

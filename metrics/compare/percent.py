@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 
-from metrics.messages import with_minus_sign
-
-MISSING = "–"
-"""Text for a number that is not defined or not known."""
+from metrics.number_text import MISSING, with_minus_sign
 
 MOST_DIGITS = 4
 """Decimals of the end of an interval that is close to 0."""

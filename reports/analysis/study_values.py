@@ -39,6 +39,8 @@ def number_cell(value: float | None, note: str = "", strong: bool = False) -> Ce
 
 def signed(value: float) -> str:
     """A difference between two values, with its sign."""
+    if not math.isfinite(value):
+        return formatting.MISSING
     return formatting.with_minus_sign(f"{value:+.3f}" if abs(value) < 100 else f"{value:+.4g}")
 
 

@@ -9,12 +9,13 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from metrics.compare.percent import MISSING as MISSING
 from metrics.compare.percent import difference_interval as difference_interval
 from metrics.compare.percent import points as points
 from metrics.compare.percent import points_interval as points_interval
 from metrics.messages import printable as printable
-from metrics.messages import with_minus_sign as with_minus_sign
+from metrics.number_text import MISSING as MISSING
+from metrics.number_text import fixed as fixed
+from metrics.number_text import with_minus_sign as with_minus_sign
 from metrics.plurals import agree
 
 
@@ -100,11 +101,6 @@ def signed_points(value: float | None, digits: int = 1) -> str:
 def fraction_interval(low: float, high: float) -> str:
     """Format an interval of fractions: ``[0.366, 0.458]``; empty if it is not known."""
     return f"[{fixed(low)}, {fixed(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
-
-
-def fixed(value: float, digits: int = 3) -> str:
-    """Format with a fixed number of decimals; what rounds to zero has no sign."""
-    return with_minus_sign(f"{value:.{digits}f}")
 
 
 def p_value(p: float) -> str:

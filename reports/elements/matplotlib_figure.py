@@ -164,7 +164,7 @@ def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
     """Return the Matplotlib line style of a model."""
     pattern = series_style(number).dash
     assert pattern in DASHES
-    return (0, tuple(float(step) / 2 for step in pattern.split())) if pattern else "-"
+    return (0, tuple(float(step) / 2 for step in pattern.split())) if pattern else "solid"
 
 
 def colour(number: int) -> str:

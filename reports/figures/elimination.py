@@ -60,7 +60,7 @@ def courses(
             gid = None if model.series is None else f"series-{model.series}"
             x = np.array(model.minutes) + shift * (at - (len(models) - 1) / 2)  # intervals side by side
             y, low, high = (100 * np.array(of) for of in (model.values, model.lows, model.highs))
-            style = "-" if model.series is None else dashes(model.series)
+            style = "solid" if model.series is None else dashes(model.series)
             shape = "o" if model.series is None else series_style(model.series).shape
             ax.vlines(x, low, high, color=its, linewidth=1.2, gid=gid)
             ax.plot(x, y, shape, color=its, linestyle=style, linewidth=1.4, markersize=6, markeredgecolor=PAPER, markeredgewidth=0.8, gid=gid)  # fmt: skip

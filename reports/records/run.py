@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from metrics.atomic_files import atomic_write, atomic_write_by
+from metrics.compare.percent import points
 from metrics.errors import InputError
 from metrics.mask_counts import MaskCounts
 from metrics.match_rule import MatchRule
@@ -223,7 +224,7 @@ class RunResult(Record):
     def _repr_html_(self) -> str:
         """The headline numbers in percent, for notebooks."""
         heads = "".join(f"<th>{escape(name)}</th>" for name in ("run", *self.headline))
-        values = ("–" if value is None else f"{100 * value:.1f}" for value in self.headline.values())
+        values = map(points, self.headline.values())
         cells = "".join(f"<td>{escape(text)}</td>" for text in (self.name, *values))
         return f"<table><tr>{heads}</tr><tr>{cells}</tr></table>"
 

@@ -163,8 +163,8 @@ def _table(means: Sequence[CalibrationMeans], min_score: float) -> PageTable:
         cells = (
             Cell(each.label),
             Cell(formatting.points(each.error), each.error),
-            Cell("–" if np.isnan(each.score) else f"{each.score:.3f}", each.score),
-            Cell("–" if np.isnan(each.precision) else f"{each.precision:.3f}", each.precision),
+            Cell(formatting.fixed(each.score), each.score),
+            Cell(formatting.fixed(each.precision), each.precision),
             Cell(formatting.count(each.detections), each.detections),
         )
         made.append(TableRow(cells, series=number))
@@ -192,9 +192,7 @@ def _tables(report: ReportData, curves: list[Reliability]) -> list[PageTable]:
         made = []
         for at in range(len(curve.count)):
             values = (curve.score, curve.precision, curve.precision_low, curve.precision_high)
-            cells = [
-                Cell("–" if np.isnan(value[at]) else f"{value[at]:.3f}", float(value[at])) for value in values
-            ]
+            cells = [Cell(formatting.fixed(value[at]), float(value[at])) for value in values]
             count = Cell(formatting.count(int(curve.count[at])), int(curve.count[at]))
             made.append(TableRow((Cell(f"{curve.low[at]:.3f}", float(curve.low[at])), *cells, count)))
         if made:

@@ -161,8 +161,7 @@ def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Ban
             values
         )
         cells = [
-            Cell("–" if math.isnan(value) else f"{value:.3f}", value, note=note)
-            for value, note in zip(values, notes, strict=True)
+            Cell(formatting.fixed(value), value, note=note) for value, note in zip(values, notes, strict=True)
         ]
         rows.append(TableRow((Cell(f"{RECALLS[at]:.1f}", RECALLS[at]), *cells)))
     return PageTable(

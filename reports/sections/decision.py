@@ -191,7 +191,7 @@ def _settings_text(decision: Decision, name: str) -> str:
     if priors is not None and priors.recall_before is not None:
         gain = (
             f"recall of validation objects {points(priors.recall_before)} → {points(priors.recall_after)}%, "
-            f"mean best IoU {_iou(priors.iou_before)} → {_iou(priors.iou_after)}"
+            f"mean best IoU {formatting.fixed(priors.iou_before)} → {formatting.fixed(priors.iou_after)}"
         )
         parts.append(
             f"fitted priors ({gain})" if priors.used else f"default priors ({gain} with fitted ones)"
@@ -201,10 +201,6 @@ def _settings_text(decision: Decision, name: str) -> str:
         listed = ", ".join(f"{path}={setting_text(value)}" for path, value in tuned.settings.items())
         parts.append(f"{listed} (validation {points(tuned.before)} → {points(tuned.after)})")
     return "; ".join(parts) or formatting.MISSING
-
-
-def _iou(value: float | None) -> str:
-    return formatting.MISSING if value is None else f"{value:.3f}"
 
 
 def _looks_table(decision: Decision) -> PageTable:

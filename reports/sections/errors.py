@@ -135,7 +135,7 @@ def _table(report: ReportData) -> PageTable:
         olrp = float(np.mean([_mean_error(run) for run in runs]))
         standing = report.standings("olrp")[number] if report.statistics is not None else None
         note = formatting.fraction_interval(standing.ci_low, standing.ci_high) if standing else ""
-        cells.append(Cell(formatting.MISSING if np.isnan(olrp) else f"{olrp:.3f}", olrp, note=note))
+        cells.append(Cell(formatting.fixed(olrp), olrp, note=note))
         rows.append(TableRow(tuple(cells), series=number))
     titles = ("TP", "FN", "FP", *(kind.capitalize() for kind in FALSE_POSITIVES), "1 − IoU of TP", "oLRP")
     columns = (TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles))

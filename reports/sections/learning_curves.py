@@ -260,11 +260,11 @@ def _outlook_table(labels: Sequence[str], results: LearningResults) -> PageTable
     made = []
     for curve, payoff in zip(results.curves[MEASURES[0]], results.payoffs, strict=True):
         fitted = curve.curve
-        law = "–"
+        law = formatting.MISSING
         if fitted is not None:
             law = f"{fitted.law.a:.3f} − {fitted.law.b:.3g}·n^−{fitted.law.c:.2f}"
         until = until_cell(curve)
-        other = "–" if payoff.best is None else labels[payoff.best]
+        other = formatting.MISSING if payoff.best is None else labels[payoff.best]
         verdict = {
             "variant": f"{other} helps more",
             "images": "more images help more",
@@ -278,7 +278,7 @@ def _outlook_table(labels: Sequence[str], results: LearningResults) -> PageTable
                     until,
                     _gain_cell(payoff.doubling),
                     _gain_cell(payoff.switching, other if payoff.best is not None else ""),
-                    Cell(verdict if payoff.doubling and payoff.switching else "–"),
+                    Cell(verdict if payoff.doubling and payoff.switching else formatting.MISSING),
                 ),
                 series=curve.number,
             )

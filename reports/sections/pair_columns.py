@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -41,9 +40,7 @@ P_VALUE = PairColumn(
 
 PROBABILITY = PairColumn(
     TableColumn("Probability that first is better", True, "by the t distribution of the difference"),
-    lambda row: Cell(
-        f"{row.p_a_gt_b:.2f}" if math.isfinite(row.p_a_gt_b) else formatting.MISSING, row.p_a_gt_b
-    ),
+    lambda row: Cell(formatting.fixed(row.p_a_gt_b, 2), row.p_a_gt_b),
 )
 
 DETECTABLE = PairColumn(

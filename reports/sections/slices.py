@@ -224,7 +224,7 @@ def _table(
         TableRow(
             (
                 Cell("all objects"),
-                Cell("–"),
+                Cell(formatting.MISSING),
                 Cell(formatting.count(valid), valid),
                 *(Cell(formatting.points(value), value) for value in whole),
             )

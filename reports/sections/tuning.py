@@ -164,7 +164,7 @@ def _finalist_tables(result: StudyResult, slug: str) -> list[PageTable]:
 
 
 def _difference_cell(value: float) -> Cell:
-    return Cell(signed(value), value) if math.isfinite(value) else Cell(formatting.MISSING)
+    return Cell(signed(value), value if math.isfinite(value) else None)
 
 
 def _extremes(values: Sequence[float | None]) -> str:
@@ -192,7 +192,7 @@ def _changed_settings(stages: Sequence[StudyResult], slug: str) -> list[PageTabl
                 Cell(setting_text(default)),
                 Cell(setting_text(tuned), strong=True),
                 Cell(ranges[path]),
-                Cell(formatting.MISSING if share is None else f"{share:.2f}", share),
+                Cell(formatting.fixed(share, 2), share),
             )
             rows.append(TableRow(cells))
     if not rows:
