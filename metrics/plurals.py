@@ -28,6 +28,11 @@ def counts_by_kind(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} ({count:,})" for kind, count in sorted(counts.items()))
 
 
+def listed_counts(counts: Mapping[str, int]) -> str:
+    """List counts after their names, in their order: ``train 2,805, val 40``."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
 def _regular_plural(noun: str) -> str:
     if re.search(r"(?:s|x|sh|[^o]ch)$", noun):  # not epoch
         return f"{noun}es"

@@ -100,7 +100,7 @@ def note_class_ids(old: Sequence[int], new: Sequence[int], names: Sequence[str],
     if changed:
         first = changed[0]
         text = (
-            f"{len(changed)} of {plural(len(names), 'class')} {agree(len(changed), 'gets', 'get')} another id on reading: the format has only their order; "
+            f"{len(changed):,} of {plural(len(names), 'class')} {agree(len(changed), 'gets', 'get')} another id on reading: the format has only their order; "
             f"{names[first]!r} was {old[first]} and is {new[first]}"
         )
         notes.append(Note("class_ids", text, values={"classes": len(changed), "of": len(names)}))

@@ -74,8 +74,8 @@ def report_unreadable(problems: Mapping[int, str], total: int, what: str, option
     if not problems:
         return
     first = "; ".join(list(problems.values())[:5])
-    more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-    sentence = f"{what}: {len(problems)} of {plural(total, 'image')} cannot be read: {first}{more}"
+    more = f"; and {len(problems) - 5:,} more" if len(problems) > 5 else ""
+    sentence = f"{what}: {len(problems):,} of {plural(total, 'image')} cannot be read: {first}{more}"
     if not options.allow_missing:
         raise InputError(f"{sentence}. Replace them, or leave them out with --set data.allow_missing=true")
     if len(problems) == total:

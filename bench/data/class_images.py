@@ -120,7 +120,7 @@ def find_class_images(root: Path, stems: Sequence[str], classes: Sequence[str], 
     ]
     text = f"{what}: {_FOLDER}: {sum(exists):,} of {plural(len(files), 'image')} {agree(sum(exists), 'has', 'have')} a mask, with the {how}"
     if others:
-        more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+        more = f" and {len(others) - 8:,} more" if len(others) > 8 else ""
         text += f"; classes without objects are background: {', '.join(others[:8])}{more}"
     numbers = {"images": sum(exists), "of": len(files), "others": len(others)}
     report(Note("class_images", text, what, numbers))

@@ -101,7 +101,7 @@ def adopt_classes(
         first = catalog.classes[unknown[0]]
         nearest = nearest_name(first, model.classes) or "NAME"
         counted = [f"{catalog.classes[k]!r} ({plural(objects[k], 'object')})" for k in unknown[:5]]
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
         setting = "data.classes." + (first if first.isidentifier() else json.dumps(first, ensure_ascii=False))
         select = ""
         if selectable and len(model.classes) <= _LONGEST_SELECTION:
@@ -172,7 +172,7 @@ def _report_choice(
         sources = [source for source, target in zip(old, new, strict=True) if target == name]
         if sources != [name]:
             members = sorted(sources, key=lambda one: -count[one])
-            more = f" and {len(members) - 5} more" if len(members) > 5 else ""
+            more = f" and {len(members) - 5:,} more" if len(members) > 5 else ""
             changes.append(
                 f"{name!r} is "
                 + ", ".join(f"{one!r} ({plural(count[one], 'object')})" for one in members[:5])
@@ -180,9 +180,11 @@ def _report_choice(
             )
     away = [name for name, target in zip(old, new, strict=True) if target is None]
     objects = sum(count[name] for name in away)
-    text = f"{setting}: {plural(len(old), 'class becomes', 'classes become')} {len(now)}"
+    text = f"{setting}: {plural(len(old), 'class becomes', 'classes become')} {len(now):,}"
     if changes:
-        text += ": " + "; ".join(changes[:8]) + (f"; and {len(changes) - 8} more" if len(changes) > 8 else "")
+        text += (
+            ": " + "; ".join(changes[:8]) + (f"; and {len(changes) - 8:,} more" if len(changes) > 8 else "")
+        )
     if away:
         became = {
             "removed": "removed",

@@ -21,7 +21,7 @@ from bench.data.types import SPLITS
 from bench.data.union import has_distinct_ids, unite_images
 from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
-from metrics.plurals import agree, plural
+from metrics.plurals import agree, listed_counts, plural
 
 _UNEVEN = 0.5
 """Relative deviation of a part's size from its share that is reported, with a seed whose parts are nearer."""
@@ -235,7 +235,7 @@ def _join_splits(
         whole = _unite([*(given[name] for name in shares if name in given), rest])
         return {**given, **_cut(whole, shares, f"{why}, and the given ones,", contents, options)}
     if len(free) < len(rest):
-        text = f"{len(rest) - len(free)} {why} have the same content as a given image, or are in its group, and are in its split"
+        text = f"{len(rest) - len(free):,} {why} have the same content as a given image, or are in its group, and are in its split"
         report(Note("bound_images", text, ", ".join(shares), {"images": len(rest) - len(free)}))
     made = _cut(free, shares, why, contents, options, required)
     joined = dict(given)
@@ -281,14 +281,14 @@ def _cut(
         )
     if required and count < len(shares):
         text = (
-            f"{why} ({len(part)}) are too few to split, so {', '.join(shares)} are the same images and results only show "
+            f"{why} ({len(part):,}) are too few to split, so {', '.join(shares)} are the same images and results only show "
             f"whether training works; add images"
         )
         report(Note("too_few_to_split", text, ", ".join(shares), {"images": len(part)}), InputWarning)
         return dict.fromkeys(shares, part)
     indices = hash_split(names, list(shares.values()), options.seed, units, required)
     counts = {name: len(chosen) for name, chosen in zip(shares, indices, strict=True)}
-    listed = ", ".join(f"{name} {number}" for name, number in counts.items())
+    listed = listed_counts(counts)
     by = "their names" if groups is None else f"their {plural(len(set(groups)), 'group')}"
     text = f"{why} are split by a hash of {by} and seed {options.seed}: {listed}"
     report(Note("made_splits", text, ", ".join(counts), counts))
@@ -338,7 +338,7 @@ def _report_uneven(
     better = (abs(np.array(sizes) - wanted) / wanted).max() < (
         abs(np.array(list(counts.values())) - wanted) / wanted
     ).max()
-    nearer = ", ".join(f"{name} {size}" for name, size in zip(counts, sizes, strict=True))
+    nearer = listed_counts(dict(zip(counts, sizes, strict=True)))
     advice = (
         f"--set data.seed={other} gives {nearer}"
         if better

@@ -160,7 +160,7 @@ def _note_absent_classes(splits: Mapping[str, Split]) -> None:
         present = set(truth.label[~(truth.crowd | truth.ignored)].tolist())
         absent = [cls for label, cls in enumerate(catalog.classes) if label not in present]
         if absent:
-            more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
+            more = f" and {len(absent) - 8:,} more" if len(absent) > 8 else ""
             names = ", ".join(absent[:8]) + more
-            text = f"{name}: no object of {len(absent)} of {plural(len(catalog.classes), 'class')}: {names}"
+            text = f"{name}: no object of {len(absent):,} of {plural(len(catalog.classes), 'class')}: {names}"
             report(Note("absent_classes", text, name, {"classes": len(absent), "of": len(catalog.classes)}))

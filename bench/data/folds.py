@@ -12,7 +12,7 @@ from bench.data.stratification import first_images, stratified_parts
 from bench.data.types import SPLITS, DataOptions
 from metrics.errors import InputError
 from metrics.notes import Note, report
-from metrics.plurals import agree, plural
+from metrics.plurals import agree, listed_counts, plural
 from metrics.tables import AnnotationTable
 
 
@@ -56,7 +56,7 @@ def divide_fold(
     part = stratified_parts(truth.select(rest), (1 - val, val), positions[kept], renumbered)
     indices = {"train": rest[part == 0], "val": rest[part == 1], "test": test}
     counts = {name: len(indices[name]) for name in SPLITS}
-    listed = ", ".join(f"{name} {number}" for name, number in counts.items())
+    listed = listed_counts(counts)
     text = f"fold {options.fold} of {options.folds} of all {plural(images, 'image')}, stratified by class with seed {options.seed}: {listed}"
     report(Note("fold", text, str(options.fold), counts))
     return indices

@@ -247,7 +247,7 @@ def _contents(path: Path) -> str:
     names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     if not names:
         return "an empty folder"
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + more
 
 

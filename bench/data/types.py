@@ -215,7 +215,7 @@ def require_objects(split: Split) -> Split:
     truth = split.truth
     valid = ~(truth.crowd | truth.ignored)
     if not valid.any():
-        ignored = f" ({len(valid)} are crowd or ignored)" if len(valid) else ""
+        ignored = f" ({len(valid):,} are crowd or ignored)" if len(valid) else ""
         raise InputError(
             f"{split.name}: no image of {len(split):,} has a valid object{ignored}, so average "
             f"precision is undefined; annotate some, or remove the split so that one is made"

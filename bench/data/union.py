@@ -267,5 +267,5 @@ def change_classes(
 
 def listed(names: Sequence[str]) -> str:
     """The names in quotes, at most eight of them."""
-    more = f" and {len(names) - _LONGEST_LIST} more" if len(names) > _LONGEST_LIST else ""
+    more = f" and {len(names) - _LONGEST_LIST:,} more" if len(names) > _LONGEST_LIST else ""
     return ", ".join(map(repr, names[:_LONGEST_LIST])) + more

@@ -96,7 +96,7 @@ def named_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
         raise InputError(f"{place}: has no column {', '.join(missing)}; it has {', '.join(header)[:200]}")
     for place, row in rows:
         if len(row) != len(header):
-            raise InputError(f"{place}: expected {plural(len(header), 'value')}, got {len(row)}")
+            raise InputError(f"{place}: expected {plural(len(header), 'value')}, got {len(row):,}")
         yield place, dict(zip(header, row, strict=True))
 
 

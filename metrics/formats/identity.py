@@ -147,7 +147,7 @@ def find_classes(
     elif class_map == "coco-91":
         if len(known) != len(COCO_91):
             raise InputError(
-                f"{where}: the class map coco-91 is for the 80 classes of COCO, but the ground truth has {len(known)}; "
+                f"{where}: the class map coco-91 is for the 80 classes of COCO, but the ground truth has {len(known):,}; "
                 f"{CLASS_MAP_ADVICE}"
             )
         indices = positions(ids, COCO_91)

@@ -38,7 +38,7 @@ def find_image_files(
     nameless = [k for k, name in enumerate(names) if not name.strip()]
     if nameless:
         raise InputError(
-            f"{what}: images[{nameless[0]}]: no file name, as {len(nameless)} of {plural(len(names), 'image')}; write the name of its "
+            f"{what}: images[{nameless[0]}]: no file name, as {len(nameless):,} of {plural(len(names), 'image')}; write the name of its "
             f"file, or remove the image"
         )
     existing = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
@@ -123,7 +123,7 @@ def find_annotated(
     if others:
         stem, name = next(iter(others.items()))
         text = (
-            f"{what}: {len(others)} of {plural(len(written), 'annotation file')} {agree(len(others), 'names', 'name')} another image than the one called like "
+            f"{what}: {len(others):,} of {plural(len(written), 'annotation file')} {agree(len(others), 'names', 'name')} another image than the one called like "
             f"themselves, which is used: {stem} names {name!r}"
         )
         values = {"images": len(others), "of": len(written)}

@@ -234,7 +234,7 @@ def unreadable_kinds(folder: Path) -> Counter[str]:
 
 
 def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+    return ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(counts.items()))
 
 
 def spellings(name: str) -> list[tuple[str, ...]]:

@@ -79,7 +79,9 @@ def warn_rows(
     count = int(np.count_nonzero(rows))
     if count:
         values = {"rows": count, "of": len(rows)}
-        report(Note(kind, f"{where}: {count} of {len(rows)} {text}", where, values), category, stacklevel=3)
+        report(
+            Note(kind, f"{where}: {count:,} of {len(rows):,} {text}", where, values), category, stacklevel=3
+        )
 
 
 def warn_repeated_ids(

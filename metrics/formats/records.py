@@ -159,7 +159,7 @@ def _describe(value: Any) -> str:
     if isinstance(value, str):
         return f"the string {(value if len(value) < 40 else value[:37] + '...')!r}"
     if isinstance(value, list):
-        return f"a list of {len(value)}"
+        return f"a list of {len(value):,}"
     if isinstance(value, dict):
         return "an object {" + ", ".join(list(value)[:6]) + "}"
     return f"{value}"

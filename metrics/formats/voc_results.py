@@ -141,7 +141,7 @@ def _read_file(file: Path, class_name: str, catalog: Catalog, class_map: ClassMa
     for number, row in enumerate(rows, 1):
         if len(row) != len(_COLUMNS):
             raise InputError(
-                f"{file}:{number}: expected six values, image_id score xmin ymin xmax ymax, got {len(row)}"
+                f"{file}:{number}: expected six values, image_id score xmin ymin xmax ymax, got {len(row):,}"
             )
     values: list[tuple[str, ...]] = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
     columns = dict(zip(_COLUMNS, values, strict=True)) | {"class": (class_name,) * len(rows)}

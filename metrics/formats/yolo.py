@@ -77,7 +77,7 @@ def read_objects(
     paths = [Path(path) for path in image_paths]
     extents = np.asarray(sizes, np.int64).reshape(-1, 2)
     if len(extents) != len(paths):
-        raise InputError(f"sizes: expected one per image, {len(paths)}, got {len(extents)}")
+        raise InputError(f"sizes: expected one per image, {len(paths):,}, got {len(extents):,}")
     if not isinstance(labels, Mapping):
         labels = find_labels([paths], folder=None if labels is None else Path(labels))
     ids, file_names = _identities(paths)
@@ -159,7 +159,7 @@ def _row(words: list[str], names: Sequence[str], where: str, keypoints: tuple[in
         if len(numbers) not in (4, expected):
             raise InputError(
                 f"{where}: expected class cx cy w h and {plural(keypoints[0], 'keypoint')} of {plural(keypoints[1], 'number')}, as kpt_shape "
-                f"says, {plural(1 + expected, 'number')}; got {len(words)}"
+                f"says, {plural(1 + expected, 'number')}; got {len(words):,}"
             )
     elif len(numbers) == 5:
         raise InputError(

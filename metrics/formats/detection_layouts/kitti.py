@@ -38,7 +38,7 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
             words = line.split()
             place = f"{file}:{line_number}"
             if words and len(words) != _COLUMNS:
-                raise InputError(f"{place}: expected the 15 columns of KITTI and a score, got {len(words)}")
+                raise InputError(f"{place}: expected the 15 columns of KITTI and a score, got {len(words):,}")
             if words:
                 x1, y1, x2, y2 = (number(word, place) for word in words[4:8])
                 rows.add(file.stem, words[0], (x1, y1, x2 - x1, y2 - y1), number(words[15], place), place)

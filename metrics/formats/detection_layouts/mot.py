@@ -102,7 +102,7 @@ def _class_of(line: Line, catalog: Catalog) -> int | str:
     known = [name for name in catalog.classes if name.casefold() in _ONLY_CLASSES]
     if len(known) != 1:
         raise InputError(
-            f"{line.place}: has no class, and the ground truth has {len(catalog.classes)}; write its number as the eighth of nine "
+            f"{line.place}: has no class, and the ground truth has {len(catalog.classes):,}; write its number as the eighth of nine "
             f"values, or convert the file to a CSV table with a column class"
         )
     return known[0]

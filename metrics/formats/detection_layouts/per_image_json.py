@@ -178,7 +178,7 @@ def _number_of_detections(content: dict[str, Any], count: int, place: str) -> in
         (written,) = written
     value = count if written is None else number(written, f"{place}: num_detections")
     if not 0 <= value <= count or value != int(value):
-        raise InputError(f"{place}: num_detections {value:g}: expected a whole number of at most {count}")
+        raise InputError(f"{place}: num_detections {value:g}: expected a whole number of at most {count:,}")
     return int(value)
 
 

@@ -43,7 +43,7 @@ def _images(file: Path) -> list[ImageAnnotation]:
             raise InputError(f"{place}: expected the number of faces of {name[:60]!r}, got {count[:40]!r}")
         rows = lines[k + 2 : k + 2 + int(count)]
         if len(rows) < int(count):
-            raise InputError(f"{place}: {plural(int(count), 'face')}, but the file ends after {len(rows)}")
+            raise InputError(f"{place}: {plural(int(count), 'face')}, but the file ends after {len(rows):,}")
         images.append(ImageAnnotation("", tuple(_box(line, where) for where, line in rows), stem=name))
         k += 2 + int(count)
     return images

@@ -73,7 +73,7 @@ def _boxes(file: Path, counts: Counter[str]) -> list[Box]:
             hint = (
                 "; the last one of 16 is a score: these are detections" if len(words) == _COLUMNS + 1 else ""
             )
-            raise InputError(f"{where}: expected 15 columns of KITTI, got {len(words)}{hint}")
+            raise InputError(f"{where}: expected 15 columns of KITTI, got {len(words):,}{hint}")
         x1, y1, x2, y2 = (number(word, where) for word in words[4:8])
         if words[0] == "DontCare":
             counts["regions"] += 1

@@ -109,7 +109,7 @@ def _file_of_view(views: dict[str, Any], view: Any, where: str) -> str:
     """The id of the one file that a view shows."""
     shown = list_in(object_in(views, str(view), where), "fid_list", where)
     if len(shown) != 1:
-        raise InputError(f"{where}: vid {str(view)[:40]!r}: expected a view of one file, got {len(shown)}")
+        raise InputError(f"{where}: vid {str(view)[:40]!r}: expected a view of one file, got {len(shown):,}")
     return str(shown[0])
 
 
@@ -119,7 +119,7 @@ def _shape(numbers: Sequence[Any], where: str) -> dict[str, Any]:
     if keys:
         if len(values) != len(keys):
             raise InputError(
-                f"{where}: xy: expected {plural(len(keys), 'number')} of a {name}, got {len(values)}"
+                f"{where}: xy: expected {plural(len(keys), 'number')} of a {name}, got {len(values):,}"
             )
         return {"name": name, **dict(zip(keys, values, strict=True))}
     return {"name": name, "all_points_x": values[::2], "all_points_y": values[1::2]}

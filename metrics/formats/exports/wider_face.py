@@ -51,7 +51,7 @@ def _images(file: Path, purpose: str | None) -> list[ImageAnnotation]:
         rows = lines[k + 2 : k + 2 + max(int(count), 1)]
         if len(rows) < int(count):
             raise InputError(
-                f"{place(k + 1)}: {plural(int(count), 'face')}, but the file ends after {len(rows)}"
+                f"{place(k + 1)}: {plural(int(count), 'face')}, but the file ends after {len(rows):,}"
             )
         boxes = [_box(row, place(k + 2 + n)) for n, row in enumerate(rows[: int(count)])]
         images.append(ImageAnnotation(name, tuple(boxes), purpose=purpose))
