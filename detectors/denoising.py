@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detectors.assigners.types import BACKGROUND, IGNORE, PaddedTargets
 from detectors.config import Config
-from detectors.search_range import Choice, Range
+from detectors.search_range import Choice, OnlyIf, Range
 from metrics.boxes import convert
 
 
@@ -19,10 +19,12 @@ class DenoisingConfig(Config):
 
     groups: Annotated[int, Field(ge=0), Choice(0, 1, 3)] = 3
     """Number of groups of queries, each with two noisy boxes per object (see `box_noise`); 0: no denoising."""
-    box_noise: Annotated[float, Field(ge=0, le=2), Range(0.2, 1)] = 1.0
+    box_noise: Annotated[float, Field(ge=0, le=2), Range(0.2, 1), OnlyIf("denoising.groups", above=0)] = 1.0
     """Largest shift of a side, in halves of the width or height. A query that is shifted by less than this learns to find
     the object; another one, shifted by one to two times as much, learns to find nothing (Zhang et al. 2022, section 3.3)."""
-    label_noise: Annotated[float, Field(ge=0, le=1), Range(0.0, 0.5)] = 0.25
+    label_noise: Annotated[float, Field(ge=0, le=1), Range(0.0, 0.5), OnlyIf("denoising.groups", above=0)] = (
+        0.25
+    )
     """Probability that the label of a query is drawn at random."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from detectors.config import Config
-from detectors.search_range import Range
+from detectors.search_range import OnlyIf, Range
 
 
 class DistillConfig(Config):
@@ -18,7 +18,12 @@ class DistillConfig(Config):
     distillation."""
     class_weight: Annotated[float, Field(ge=0), Range(0.1, 10, log=True)] = 1.0
     """Weight of the difference of the class scores."""
-    temperature: Annotated[float, Field(gt=0), Range(1, 10, log=True)] = 2.0
+    temperature: Annotated[
+        float,
+        Field(gt=0),
+        Range(1, 10, log=True),
+        OnlyIf("distill.class_weight", "distill.box_weight", above=0),
+    ] = 2.0
     """Divisor of the logits of class scores and distributions over distances; above 1, small scores count more."""
     box_weight: Annotated[float, Field(ge=0), Range(0.1, 10, log=True)] = 1.0
     """Weight of the difference of the boxes: of distributions over distances where both have them, otherwise 1 - GIoU."""

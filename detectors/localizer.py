@@ -42,7 +42,9 @@ class LocalizerConfig(DetectorConfig):
     """Coordinates that the box head predicts, as fractions of the image's sides: the corners, or centre and size."""
     box_loss: Annotated[LocalizerLoss, Choice("mse", "smooth_l1", "giou")] = "giou"
     """Box regression loss: `mse`, the mean squared error of the four coordinates; `smooth_l1`, summed over them; `giou`."""
-    beta: Annotated[float, Field(gt=0), Range(0.01, 0.2, log=True), OnlyIf("box_loss", "smooth_l1")] = 0.05
+    beta: Annotated[
+        float, Field(gt=0), Range(0.01, 0.2, log=True), OnlyIf("box_loss", options=["smooth_l1"])
+    ] = 0.05
     """smooth_l1: difference, as a fraction of the image's sides, above which the loss is linear."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Range(0, 0.1)] = 0.0
     """Part of the target of the class loss that is spread evenly over background and all classes."""

@@ -26,7 +26,10 @@ class NMSConfig(Config):
     """Score threshold; candidates with this score or less are dropped. The same for all variants, because a higher one
     lowers average precision."""
     iou: Annotated[
-        float, Field(ge=0, le=1), Range(0.3, 0.8), OnlyIf("nms.method", "hard", "diou", "soft_linear")
+        float,
+        Field(ge=0, le=1),
+        Range(0.3, 0.8),
+        OnlyIf("nms.method", options=["hard", "diou", "soft_linear"]),
     ] = 0.5
     """IoU threshold; of two candidates with a higher IoU, the one with the lower score is suppressed (see `method`)."""
     method: Annotated[
@@ -36,10 +39,14 @@ class NMSConfig(Config):
     """`hard`: drop it. `diou`: drop it by DIoU, which decreases with the distance of the centres (Zheng et al. 2020,
     section 3.4). `soft_linear`: multiply its score by 1 - IoU; `soft_gaussian`: multiply it by exp(-IoU^2 / sigma) at any
     IoU (Bodla et al. 2017, section 4). `none`: keep both, for detectors trained to detect each object once."""
-    sigma: Annotated[float, Field(gt=0), Range(0.1, 1.0), OnlyIf("nms.method", "soft_gaussian")] = 0.5
+    sigma: Annotated[float, Field(gt=0), Range(0.1, 1.0), OnlyIf("nms.method", options=["soft_gaussian"])] = (
+        0.5
+    )
     """soft_gaussian: width of the Gaussian."""
     agnostic: Annotated[
-        bool, Choice(False, True), OnlyIf("nms.method", "hard", "diou", "soft_linear", "soft_gaussian")
+        bool,
+        Choice(False, True),
+        OnlyIf("nms.method", options=["hard", "diou", "soft_linear", "soft_gaussian"]),
     ] = False
     """Suppress across classes; otherwise within each class."""
     top_k: int = Field(default=5000, ge=1)

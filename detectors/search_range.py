@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -34,14 +35,23 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class OnlyIf:
-    """Mark of a setting that has an effect only where another one, given by its dotted path, has one of `options`."""
+    """Mark of a setting that has an effect only where another one has one of `options`, or is above a number.
 
-    path: str
+    Of several others, given by their dotted paths, one is enough: ``OnlyIf("augment.mosaic", "augment.mixup", above=0)``.
+    """
+
+    paths: tuple[str, ...]
     options: tuple[str | int | float | bool, ...]
+    above: float | None
 
-    def __init__(self, path: str, *options: str | int | float | bool) -> None:
-        object.__setattr__(self, "path", path)
-        object.__setattr__(self, "options", options)
+    def __init__(
+        self, *paths: str, options: Sequence[str | int | float | bool] = (), above: float | None = None
+    ) -> None:
+        if not paths or bool(options) == (above is not None):
+            raise ValueError("OnlyIf: give the paths of other settings, and either options or above")
+        object.__setattr__(self, "paths", paths)
+        object.__setattr__(self, "options", tuple(options))
+        object.__setattr__(self, "above", above)
 
 
 @dataclass(frozen=True, slots=True)

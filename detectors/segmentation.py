@@ -25,7 +25,7 @@ from detectors.losses.segmentation import (
 )
 from detectors.network import DetectorNetwork
 from detectors.nms import NMSConfig
-from detectors.search_range import Choice, Range
+from detectors.search_range import Choice, OnlyIf, Range
 from detectors.types import Detections, LossSum, Targets, image_terms
 from metrics.errors import InputError
 from metrics.pixel_labels import IGNORED
@@ -41,9 +41,9 @@ class SegmentationLossConfig(Config):
     """Weight of the soft Dice loss, averaged over classes."""
     jaccard: Annotated[float, Field(ge=0), Range(0, 2)] = 0.0
     """Weight of the soft Jaccard (IoU) loss, averaged over classes."""
-    smooth: Annotated[float, Field(ge=0), Range(0, 10)] = 0.0
+    smooth: Annotated[float, Field(ge=0), Range(0, 10), OnlyIf("loss.dice", "loss.jaccard", above=0)] = 0.0
     """Pixels added to numerator and denominator of Dice and Jaccard."""
-    over: Annotated[Over, Choice("image", "batch")] = "image"
+    over: Annotated[Over, Choice("image", "batch"), OnlyIf("loss.dice", "loss.jaccard", above=0)] = "image"
     """Pixels over which the areas in Dice and Jaccard are summed: those of an `image`, whose losses are averaged, or of
     the `batch`. With `batch`, the loss depends on how a step is divided into parts and processes."""
 

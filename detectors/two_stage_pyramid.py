@@ -44,7 +44,7 @@ class RegionConfig(Config):
     """Part of the target of the class loss that is spread evenly over background and all classes."""
     hidden: Annotated[int, Field(ge=8), Choice(128, 256, 512)] = 256
     """Width of the two fully connected layers; 1024 in FPN."""
-    beta: Annotated[float, Field(ge=0), Range(0.05, 1.0), OnlyIf("box_loss", "smooth_l1")] = 1 / 9
+    beta: Annotated[float, Field(ge=0), Range(0.05, 1.0), OnlyIf("box_loss", options=["smooth_l1"])] = 1 / 9
     """smooth_l1: difference of codes above which the loss is linear; 1 in Fast R-CNN, 1/9 in torchvision's models."""
 
 

@@ -22,11 +22,14 @@ class SamplingConfig(Config):
     """`each` uses each image once; `repeat` repeats images with rare classes by their repeat factor; `balanced` draws from
     all classes equally often; `hard` uses images with a high loss more often."""
     threshold: Annotated[
-        float, Field(gt=0, le=1), Range(1e-3, 0.5, log=True), OnlyIf("train.sampling.rule", "repeat")
+        float,
+        Field(gt=0, le=1),
+        Range(1e-3, 0.5, log=True),
+        OnlyIf("train.sampling.rule", options=["repeat"]),
     ] = 1e-3
     """repeat: images with a class that is in a smaller fraction of the training images are repeated."""
     pressure: Annotated[
-        float, Field(ge=1, le=1000), Range(1.5, 20, log=True), OnlyIf("train.sampling.rule", "hard")
+        float, Field(ge=1, le=1000), Range(1.5, 20, log=True), OnlyIf("train.sampling.rule", options=["hard"])
     ] = 4.0
     """hard: number of times that the image with the highest loss is used for each use of the one with the lowest."""
     background: Annotated[float, Field(ge=0, lt=1)] | None = None

@@ -177,18 +177,39 @@ def _conditions(
     mark = next((each for each in metadata if isinstance(each, OnlyIf)), None)
     if mark is None:
         return (None,)
-    other, value = found.get(mark.path), config.get(mark.path)
-    values = {value, *(other.options if isinstance(other, Choice) else ())}
-    if values <= set(mark.options):
+    condition = Condition(paths=mark.paths, options=mark.options, above=mark.above)
+    effects = {
+        other: {condition.accepts(value) for value in _extremes(config.get(other), found.get(other))}
+        for other in mark.paths
+    }
+    if {True} in effects.values():
         return (None,)
-    if values & set(mark.options):
-        return (Condition(path=mark.path, options=mark.options),)
+    undecided = tuple(other for other, each in effects.items() if True in each)
+    if undecided:
+        return (condition.model_copy(update={"paths": undecided}),)
     if is_named:
-        needed = " or ".join(map(str, mark.options))
+        values = ", ".join(f"{other}={config.get(other)}" for other in mark.paths)
+        several = len(mark.paths) > 1
+        needed = f"above {mark.above:g}" if mark.above is not None else " or ".join(map(str, mark.options))
+        where = (
+            f"where one of them is {needed}"
+            if several
+            else needed
+            if mark.above is not None
+            else f"with {needed}"
+        )
         raise InputError(
-            f"--space {path}: has no effect with {mark.path}={value}, only with {needed}; add {mark.path} to --space, or set it"
+            f"--space {path}: has no effect with {values}, only {where}; "
+            f"add {'one of them' if several else mark.paths[0]} to --space, or set it"
         )
     return ()
+
+
+def _extremes(value: Any, declared: SearchRange | None) -> tuple[Scalar, ...]:
+    """Value of a setting, and the options or the ends of the range among which it is tuned."""
+    if isinstance(declared, Choice):
+        return (value, *declared.options)
+    return (value,) if declared is None else (value, declared.low, declared.high)
 
 
 def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:

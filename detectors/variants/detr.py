@@ -12,7 +12,7 @@ from detectors.coders import DistanceCoder
 from detectors.denoising import DenoisingConfig
 from detectors.detector_config import DetectorConfig
 from detectors.heads.decoder import Decoder, DecoderConfig
-from detectors.heads.dense import OwnHeads, SharedHead
+from detectors.heads.dense import Norm, OwnHeads, SharedHead
 from detectors.heads.queries import LearnedQueries, ProposalQueries
 from detectors.losses.classification import ClassLoss, FocalLoss, QualityFocalLoss, VarifocalLoss
 from detectors.losses.set_prediction import SetLoss, SetWeights
@@ -27,12 +27,26 @@ from detectors.set_prediction import SetDetector
 ClassLossName = Literal["varifocal", "focal", "quality_focal"]
 
 
+class DETRHeadConfig(HeadConfig):
+    """The feature pyramid and the dense head that makes proposals."""
+
+    convs: Annotated[int, Field(ge=0, le=8), Choice(1, 2, 4), OnlyIf("queries", options=["proposals"])] = 1
+    """proposals: convolutions in each tower."""
+    norm: Annotated[Norm, Choice("batch", "group"), OnlyIf("queries", options=["proposals"])] = "batch"
+    """proposals: normalisation in the towers: `batch` (with statistics for each level), `group`, or `none`."""
+
+
 class DETRConfig(DetectorConfig):
     """Settings of DETR. Sizes are for small data and CPUs; the papers have 256 channels, 6 layers and 300 queries."""
 
     levels: int = Field(default=4, ge=1, le=8)
     """Number of pyramid levels, starting at the backbone's finest."""
-    head: HeadConfig = HeadConfig()
+    head: DETRHeadConfig = DETRHeadConfig()
+    ignore_overlap: Annotated[
+        float, Field(ge=0, le=1), Range(0.3, 0.9), OnlyIf("queries", options=["proposals"])
+    ] = 0.5
+    """proposals: a prior without an object is ignored instead of background if a larger fraction of its area lies in a crowd, or
+    in an object that is marked as difficult or ignored; 1 ignores none."""
     queries: Annotated[Literal["proposals", "learned"], Choice("proposals", "learned")] = "proposals"
     """Where queries start: at the best `proposals` of a dense head (Zhao et al. 2024), or at `learned` boxes."""
     num_queries: Annotated[int, Field(ge=1), Choice(30, 60, 100)] = 60
@@ -54,7 +68,7 @@ class DETRConfig(DetectorConfig):
     """Weight of the L1 distance of boxes in the matching and in the loss."""
     giou_weight: Annotated[float, Field(ge=0), Range(0.5, 5)] = 2.0
     """Weight of GIoU in the matching and in the loss."""
-    top: Annotated[int, Field(ge=1), Choice(1, 4, 10), OnlyIf("queries", "proposals")] = 10
+    top: Annotated[int, Field(ge=1), Choice(1, 4, 10), OnlyIf("queries", options=["proposals"])] = 10
     """proposals: positive points per object in the training of the dense head."""
     denoising: DenoisingConfig = DenoisingConfig()
     nms: NMSConfig = NMSConfig(method="none")

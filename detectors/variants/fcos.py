@@ -28,9 +28,9 @@ class FCOSConfig(PyramidConfig):
     )
     """Which points are positive: `center`, those near the object's centre (the paper); `task_aligned` (TOOD);
     `hungarian`, one per object."""
-    radius: Annotated[float, Range(0.5, 3.0), OnlyIf("assigner", "center")] = 1.5
+    radius: Annotated[float, Range(0.5, 3.0), OnlyIf("assigner", options=["center"])] = 1.5
     """center: largest distance of a positive point from the object's centre, in strides."""
-    reach: Annotated[float, Range(2, 16, log=True), OnlyIf("assigner", "center")] = 4.0
+    reach: Annotated[float, Range(2, 16, log=True), OnlyIf("assigner", options=["center"])] = 4.0
     """center: a level is responsible for objects whose farthest side is reach / 2 to reach strides from the point; 8
     in the paper."""
     grid: Literal["middle", "corner"] = "middle"

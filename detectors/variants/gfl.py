@@ -35,9 +35,9 @@ class GFLConfig(PyramidConfig):
     assigner: Annotated[Literal["task_aligned", "center"], Choice("task_aligned", "center")] = "center"
     """Which points are positive: `center`, those near the object's centre, which learns faster in short trainings with
     random initial weights; `task_aligned`, those with the best score and box (TOOD)."""
-    top: Annotated[int, Field(ge=1), Choice(5, 10, 13), OnlyIf("assigner", "task_aligned")] = 10
+    top: Annotated[int, Field(ge=1), Choice(5, 10, 13), OnlyIf("assigner", options=["task_aligned"])] = 10
     """task_aligned: positive points per object."""
-    alpha: Annotated[float, Field(ge=0), Range(0.25, 2), OnlyIf("assigner", "task_aligned")] = 0.5
+    alpha: Annotated[float, Field(ge=0), Range(0.25, 2), OnlyIf("assigner", options=["task_aligned"])] = 0.5
     """task_aligned: exponent of the score in the alignment metric; 1 in TOOD."""
     box_loss: Annotated[BoxLossName, Choice("giou", "ciou", "diou")] = "giou"
     """Box regression loss."""

@@ -35,11 +35,13 @@ class RetinaNetConfig(PyramidConfig):
     assigner: Annotated[AnchorAssigner, Choice("overlap", "atss", "task_aligned")] = "overlap"
     """Which anchors are positive: `overlap`, those with enough IoU (the paper); `atss`, `task_aligned` (TOOD) or
     `hungarian`, which have no settings here."""
-    positive: Annotated[float, Range(0.3, 0.7), OnlyIf("assigner", "overlap")] = 0.5
+    positive: Annotated[float, Range(0.3, 0.7), OnlyIf("assigner", options=["overlap"])] = 0.5
     """overlap: smallest IoU of a positive anchor."""
-    band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3), OnlyIf("assigner", "overlap")] = 0.1
+    band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3), OnlyIf("assigner", options=["overlap"])] = (
+        0.1
+    )
     """overlap: anchors with an IoU of `positive` - `band` to `positive` are ignored; below, they are background."""
-    forced: Annotated[Forced, Choice("tied", "none"), OnlyIf("assigner", "overlap")] = "tied"
+    forced: Annotated[Forced, Choice("tied", "none"), OnlyIf("assigner", options=["overlap"])] = "tied"
     """overlap: anchors that are positive at any IoU: `own`, the best one of each object, even if another object has
     it; `tied`, all that are equally best, each for the object with which its own IoU is highest (torchvision); `none`
     (the paper)."""

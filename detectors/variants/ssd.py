@@ -63,11 +63,13 @@ class SSDConfig(DenseConfig):
     assigner: Annotated[AnchorAssigner, Choice("overlap", "atss", "task_aligned")] = "overlap"
     """Which default boxes are positive: `overlap`, those with enough IoU (the paper); `atss`, `task_aligned` (TOOD) or
     `hungarian`, which have no settings here."""
-    positive: Annotated[float, Range(0.3, 0.7), OnlyIf("assigner", "overlap")] = 0.5
+    positive: Annotated[float, Range(0.3, 0.7), OnlyIf("assigner", options=["overlap"])] = 0.5
     """overlap: smallest IoU of a positive default box."""
-    band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3), OnlyIf("assigner", "overlap")] = 0.0
+    band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3), OnlyIf("assigner", options=["overlap"])] = (
+        0.0
+    )
     """overlap: boxes with an IoU of `positive` - `band` to `positive` are ignored; below, they are background."""
-    forced: Annotated[Forced, Choice("own", "none"), OnlyIf("assigner", "overlap")] = "own"
+    forced: Annotated[Forced, Choice("own", "none"), OnlyIf("assigner", options=["overlap"])] = "own"
     """overlap: boxes that are positive at any IoU: `own`, the best one of each object, even if another object has it
     (the paper); `tied`, all that are equally best, each for the object with which its own IoU is highest; `none`."""
     negatives: Annotated[float, Range(1, 10)] = 3.0

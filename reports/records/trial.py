@@ -23,15 +23,22 @@ TrialState = Literal["complete", "pruned", "fail", "running", "waiting"]
 
 
 class Condition(FrozenModel):
-    """Where a setting has an effect: another one, of the same search space, has one of some values."""
+    """Where a setting has an effect: another one, of the same search space, has one of some values or is above a number."""
 
-    path: str
-    """Of the other setting."""
-    options: tuple[Scalar, ...]
+    paths: tuple[str, ...]
+    """Of the other settings; one of them is enough."""
+    options: tuple[Scalar, ...] = ()
+    above: float | None = None
 
     def holds(self, values: Mapping[str, Scalar]) -> bool:
-        """Whether the setting has an effect beside these values; those that are not given do not count."""
-        return self.path not in values or values[self.path] in self.options
+        """Whether the setting has an effect beside these values; it may have one where a value is not given."""
+        return any(path not in values or self.accepts(values[path]) for path in self.paths)
+
+    def accepts(self, value: Scalar) -> bool:
+        """Whether the setting has an effect beside this value of another one."""
+        if self.above is None:
+            return value in self.options
+        return is_number(value) and value > self.above  # type: ignore[operator]
 
 
 class Dimension(FrozenModel):
