@@ -1,4 +1,4 @@
-"""Callbacks: what is told of the progress of runs, such as experiment trackers; one file each, named as the user names it.
+"""Callbacks that follow the progress of runs, such as experiment trackers; one file each, named as the user names it.
 
 A callback is a subclass of `Callback`; `@callback` registers it under the name of its file. Other distributions add theirs by
 an entry point of the group ``detbench.callbacks``.
@@ -69,7 +69,7 @@ class FailedRun:
 
 
 class Callback:
-    """What is told of the progress of a run. Each run makes its own object; all methods do nothing unless overridden.
+    """A callback that follows the progress of a run. Each run makes its own object; all methods do nothing unless overridden.
 
     Methods are called in the main process only, between steps: they delay the training, and change nothing of it. An exception
     does not end it, see `bench.training.run_events`.

@@ -135,6 +135,7 @@ def command(
     fresh: Annotated[
         bool, typer.Option("--fresh", metavar=FLAG, help="Repeat evaluations that are finished.")
     ] = False,
+    no_page: options.NoPage = False,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -184,7 +185,7 @@ def command(
     progress = Progress.auto(quiet)
     source = RunFolder.open(run)
     dataset, config = open_source(source)
-    context = RunContext.of_command(progress, fresh, show_paths)
+    context = RunContext.of_command(progress, fresh, show_paths, not no_page)
     shown = [source]
     facts: dict[str, Any] = {}
     trained = source
@@ -207,7 +208,7 @@ def command(
         found = trials.choose()
         shown += [] if found.network is source else [found.network]
         shown.append(evaluate_file(found.file, dataset, config, out, context))
-        study = record_search(trials, found, shown[-1], context.command)
+        study = record_search(trials, found, shown[-1], context)
         facts = {"file": str(found.file), "study": str(study.path)}
         if not json:
             show_search(study.result)
@@ -231,7 +232,9 @@ def command(
         if not json:
             show_candidates(made.record)
     split = dataset.splits[config.evaluate.split]
-    page, _ = compare_runs(shown, comparison_folder(shown, out), None, split, progress, show_paths)
+    page: Path | None = None
+    if not no_page:
+        page, _ = compare_runs(shown, comparison_folder(shown, out), None, split, progress, show_paths)
     if json:
         print_json(results_json(shown, page) | facts)
     else:

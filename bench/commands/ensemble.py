@@ -64,6 +64,7 @@ def command(
         ),
     ] = None,
     out: options.Out = Path("runs"),
+    no_page: options.NoPage = False,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     strict: options.Strict = False,
@@ -97,16 +98,20 @@ def command(
         evaluation,
         out,
         data=opened[0].result.data.name,
+        format=opened[0].result.data.format,
         source=f"weighted boxes fusion at IoU {iou:g} of {', '.join(_members(opened, chosen))}{how}",
         command=command_line(command_arguments(), show_paths),
         warnings=tuple(messages),
         show_paths=show_paths,
+        page=not no_page,
     )
-    page = run.path / "report.html"
+    page = None if no_page else run.path / "report.html"
     if json:
         print_json(results_json([run], page))
     else:
-        print(f"{evaluation}\n\nreport: {page}")
+        print(evaluation)
+        if page is not None:
+            print(f"\nreport: {page}")
 
 
 def _members(runs: Sequence[RunFolder], weights: Sequence[float] | None) -> list[str]:

@@ -84,6 +84,7 @@ def command(
         typer.Option("--verify", metavar=FLAG, help="Also run pycocotools and compare the numbers."),
     ] = False,
     out: options.Out = Path("runs"),
+    no_page: options.NoPage = False,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     strict: options.Strict = False,
@@ -122,22 +123,35 @@ def command(
         name or detections.stem,
         evaluation,
         out,
-        data=truth.stem,
+        data=_data_name(truth),
         source=detections.name,
         command=command_line(command_arguments(), show_paths),
         warnings=tuple(messages),
         show_paths=show_paths,
         by_protocol=by_protocol,
+        page=not no_page,
     )
-    page = run.path / "report.html"
+    page = None if no_page else run.path / "report.html"
     verdict = verify_files(evaluation, truth, detections, rule, image_ids) if verify else None
     if json:
         verified = None if verdict is None else verdict.agrees
         numbers = {"equal_to_pycocotools": verified, "protocols": run.result.protocols}
         print_json(results_json([run], page) | numbers)
     else:
-        print(f"{by_protocol or evaluation}\n\nreport: {page}")
+        print(by_protocol or evaluation)
+        if page is not None:
+            print(f"\nreport: {page}")
         if verdict is not None:
             print(f"\n{verdict}")
     if verdict is not None and not verdict.agrees:
         raise typer.Exit(1)
+
+
+def _data_name(truth: Path) -> str:
+    """Name of the data set: that of the run whose truth.parquet is given, or by the path."""
+    from bench.data.names import dataset_name
+    from reports.records.run import RunFolder
+
+    if truth.name == "truth.parquet" and (truth.parent / "result.json").is_file():
+        return RunFolder.open(truth.parent).result.data.name
+    return dataset_name(truth)

@@ -125,6 +125,15 @@ ShowPaths = Annotated[
     ),
 ]
 
+NoPage = Annotated[
+    bool,
+    typer.Option(
+        "--no-page",
+        metavar=FLAG,
+        help="Do not write report.html, which takes some seconds; the same command without this option writes it later.",
+    ),
+]
+
 Callbacks = Annotated[
     list[str] | None,
     typer.Option(

@@ -34,6 +34,7 @@ def command(
     fresh: Annotated[
         bool, typer.Option("--fresh", metavar=FLAG, help="Repeat evaluations that are finished.")
     ] = False,
+    no_page: options.NoPage = False,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -58,7 +59,7 @@ def command(
     if device is not None:
         options.checked_device(device)
     progress = Progress.auto(quiet)
-    context = RunContext.of_command(progress, fresh, show_paths)
+    context = RunContext.of_command(progress, fresh, show_paths, not no_page)
     sources = options.setting_sources(None, None, set_, device=device)
     trained = [each for of_path in open_runs(runs, progress) for each in of_path]
     settings = [prediction_settings(each, sources["sets"], sources["options"]) for each in trained]
@@ -69,9 +70,10 @@ def command(
     shown = [*trained, *again]
     if len({each.result.data.fingerprint for each in shown}) > 1:  # another split
         shown = again
-    if len(shown) == 1:
+    page: Path | None = None
+    if len(shown) == 1 and not no_page:
         page = shown[0].path / "report.html"
-    else:
+    elif not no_page:
         dataset, config = settings[0]
         split = dataset.splits[config.evaluate.split]
         page, _ = compare_runs(shown, comparison_folder(shown, out), None, split, progress, show_paths)

@@ -81,14 +81,7 @@ def command(
             help="Repeat runs that are finished or interrupted.",
         ),
     ] = False,
-    no_page: Annotated[
-        bool,
-        typer.Option(
-            "--no-page",
-            metavar=FLAG,
-            help="Do not write report.html, which takes some seconds; `bench compare` can write it later.",
-        ),
-    ] = False,
+    no_page: options.NoPage = False,
     dry_run: Annotated[
         bool,
         typer.Option(

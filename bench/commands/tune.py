@@ -118,6 +118,7 @@ def command(
     epochs: options.Epochs = None,
     device: options.Device = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the studies.")] = Path("studies"),
+    no_page: options.NoPage = False,
     callback: options.Callbacks = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -168,17 +169,18 @@ def command(
         pruner=pruner,
         command=command_line(command_arguments()),
         callbacks=tuple(callback or ()),
+        page=not no_page,
     )
     folder = tune(plan, Progress.auto(quiet), stop_request())
+    page = None if no_page else folder.path / folder.PAGE
     if json:
-        paths = {"folder": folder.path, "report": folder.path / folder.PAGE}
-        print_json(paths | {"study": folder.result})
+        print_json({"folder": folder.path, "report": page, "study": folder.result})
     else:
-        print_study(folder)
+        print_study(folder, page)
 
 
-def print_study(folder: StudyFolder, console: Console | None = None) -> None:
-    """Print the fit of anchor priors, the finalists, trials, importances, the gain, and paths."""
+def print_study(folder: StudyFolder, page: Path | None = None, console: Console | None = None) -> None:
+    """Print the fit of anchor priors, the finalists, trials, importances, the gain, and paths; that of the page if it was written."""
     from rich.console import Console
 
     console = console or Console()
@@ -187,7 +189,7 @@ def print_study(folder: StudyFolder, console: Console | None = None) -> None:
     if evaluation.prior_fit:
         console.print(_anchor_table(evaluation))
     console.print(_finalist_table(evaluation))
-    for line in _lines(folder, evaluation):
+    for line in [*_lines(folder, evaluation), *([] if page is None else [f"report: {page}"])]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -264,7 +266,6 @@ def _lines(folder: StudyFolder, evaluation: FinalEvaluation) -> Iterator[str]:
     changed = ", ".join(f"{path}={_setting(value)}" for path, value in winner.values.items())
     yield f"chosen settings: {changed or 'the defaults'}"
     yield f"configuration: {folder.path / folder.WINNER}"
-    yield f"report: {folder.path / folder.PAGE}"
 
 
 def gain_text(gain: Gain) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from bench.compression.search import Compressed, CompressionSearch
+from bench.runs.context import RunContext
 from bench.runs.provenance import environment
 from bench.training.device import pick_device
 from bench.tune.final_evaluation import gain_of
@@ -19,7 +20,7 @@ from reports.records.trial import StudyObjective
 
 
 def record_search(
-    search: CompressionSearch, chosen: Compressed, tested: RunFolder, command: str
+    search: CompressionSearch, chosen: Compressed, tested: RunFolder, context: RunContext
 ) -> StudyFolder:
     """Write the study with its page.
 
@@ -27,7 +28,7 @@ def record_search(
         search: whose trials are finished.
         chosen: its choice.
         tested: the run of the chosen file, on the images of the original run.
-        command: that continues the study.
+        context: its command continues the study, and it asks for the page.
     """
     source, study = search.source, search.study
     ap, number = study.objectives.each[0], chosen.trial.number
@@ -51,7 +52,7 @@ def record_search(
     result = study_result(
         study,
         None,
-        command,
+        context.command,
         variant=search.config.variant,
         stage="compression",
         data=search.dataset.name,
@@ -64,5 +65,6 @@ def record_search(
         final_evaluation=evaluation,
     )
     folder = StudyFolder.save(study.folder, result)
-    write_study_page(folder)
+    if context.page:
+        write_study_page(folder)
     return folder

@@ -31,15 +31,19 @@ _GENERIC = frozenset(
         "obj",
         "export",
         "all",
+        "gt",
+        "truth",
+        "groundtruth",
+        "ground",
     ]
 )
-"""Words in names of files and folders that say what is in them but not which data set it is, as do the words for splits."""
+"""Words in names of files and folders for the content, not for the data set; words for splits are generic, too."""
 
 
 def dataset_name(path: Path) -> str:
     """Name of the data set at a path: that of the file, or of the nearest folder, that is not generic.
 
-    Generic are names of kinds of content and of splits: ``images``, ``data``, ``instances_val2017``, ``_annotations.coco``.
+    Names of kinds of content and of splits are generic: ``images``, ``gt``, ``instances_val2017``, ``_annotations.coco``.
 
     Returns:
         The name without suffix; the path's own if all are generic.

@@ -24,7 +24,7 @@ class Models:
     Args:
         task: what is to be decided.
         ledger: of the decision.
-        progress: told of models that fail.
+        progress: shows models that fail.
     """
 
     def __init__(self, task: DecisionTask, ledger: Ledger, progress: Progress) -> None:

@@ -39,7 +39,7 @@ class Preparation:
         task: what is to be decided.
         ledger: of the decision.
         models: of the decision.
-        progress: told of what is found.
+        progress: shows what is found.
         stop: checked while a model is timed.
     """
 

@@ -23,7 +23,7 @@ class RunContext:
         command: command line to record.
         show_paths: keep absolute paths in the result; they may contain a user's name.
         page: write ``report.html`` about this run alone.
-        callbacks: what is told of the progress, by name; see `bench.callbacks.find_callbacks`.
+        callbacks: callbacks that follow the progress, by name; see `bench.callbacks.find_callbacks`.
     """
 
     progress: Progress = field(default_factory=Progress)

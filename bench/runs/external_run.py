@@ -19,11 +19,13 @@ def save_external(
     out: Path,
     *,
     data: str,
+    format: str = "",
     source: str = "",
     command: str = "",
     warnings: tuple[str, ...] = (),
     show_paths: bool = False,
     by_protocol: Evaluation | None = None,
+    page: bool = True,
 ) -> RunFolder:
     """Write the run folder of detections from another program; it has no training, weights or seed.
 
@@ -32,11 +34,13 @@ def save_external(
         evaluation: the detections, matched and evaluated.
         out: parent folder.
         data: name of the data set in tables.
+        format: of the data set; empty where ground truth and detections were read from files without one.
         source: origin of the detections.
         command: command line to record.
         warnings: warnings about the files.
         show_paths: keep absolute paths in the report.
         by_protocol: the evaluation of the same detections by a benchmark's protocol, whose numbers are kept.
+        page: write ``report.html`` into the folder.
     """
     truth, detections = evaluation.matches.truth, evaluation.matches.detections
     started, began = datetime.now(UTC), time.monotonic()
@@ -55,7 +59,7 @@ def save_external(
             variant_source=source,
             data=DataFacts(
                 name=data,
-                format="files",
+                format=format,
                 split="given",
                 fingerprint=truth.fingerprint,
                 images=len(truth.catalog.image_ids),
@@ -72,9 +76,10 @@ def save_external(
             finished=datetime.now(UTC),
         )
         saved = save_result(partial, result, truth, detections, matches=evaluation.matches)
-        from reports.pages import write_report  # imports Matplotlib
+        if page:
+            from reports.pages import write_report  # imports Matplotlib
 
-        write_report([saved], partial, show_paths=show_paths)
+            write_report([saved], partial, show_paths=show_paths)
     return saved.replace(path=folder)
 
 

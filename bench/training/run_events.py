@@ -17,7 +17,7 @@ from metrics.notes import Note, report
 class RunEvents:
     """What happens in a run, told to its callbacks in the order in which these were named.
 
-    A callback that cannot start is left out of the run. One that fails later is still told of the further events, because the
+    A callback that cannot start is left out of the run. One that fails later still gets the further events, because the
     cause may pass, such as a lost connection. Both are reported once per callback as a note, and each time in the log of the run.
 
     Args:

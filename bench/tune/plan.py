@@ -63,7 +63,8 @@ class TuningPlan:
         pruner: of the training stage.
         command: the command line, for the record.
         timeouts: of storage and workers.
-        callbacks: names of `bench.callbacks` that are told of each training.
+        callbacks: names of `bench.callbacks` that follow each training.
+        page: write ``report.html`` about the study.
     """
 
     variant: str
@@ -82,6 +83,7 @@ class TuningPlan:
     command: str = ""
     timeouts: Timeouts = TIMEOUTS
     callbacks: tuple[str, ...] = ()
+    page: bool = True
 
 
 class TuningTask:

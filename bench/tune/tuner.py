@@ -86,9 +86,10 @@ class _Tuning:
         evaluation = Finals(task, studies, fixed, weights).run()
         self._write_winner(evaluation, studies)
         folder = self._record(studies, fixed, evaluation)
-        with task.progress.stage("writing the report", 1) as stage_progress:
-            write_study_page(folder)
-            stage_progress.advance()
+        if self.plan.page:
+            with task.progress.stage("writing the report", 1) as stage_progress:
+                write_study_page(folder)
+                stage_progress.advance()
         return folder
 
     def work(self, stage: Stage, fixed: Values, weights: Path | None) -> Study:

@@ -38,7 +38,7 @@ class DataFacts(FrozenModel):
     name: str
     """The user's name of the data set."""
     format: str
-    """Name of the reader: shapes, coco, voc, yolo, ..."""
+    """Name of the reader: shapes, coco, voc, yolo, ...; empty for ground truth from files that `bench eval` read."""
     split: str
     """train, val or test."""
     fingerprint: str

@@ -40,9 +40,9 @@ def section(report: ReportData) -> Section:
         template="facts.html",
         extra={"facts": [text for number, text in counts if number] + notes},
         method=(
-            f"The format is {formatting.printable(data.format)}; the fingerprint of the ground truth is {data.fingerprint}. Only runs "
-            "with the same fingerprint are compared. Sizes are by annotated area: small up to 32 x 32 pixels, medium up to 96 x 96 "
-            "pixels, large above; an area equal to a limit belongs to both sizes.",
+            (f"The format is {formatting.printable(data.format)}. " if data.format else "")
+            + f"The fingerprint of the ground truth is {data.fingerprint}. Only runs with the same fingerprint are "
+            "compared. Sizes are by annotated area: small up to 32 x 32 pixels, medium up to 96 x 96 pixels, large above; an area equal to a limit belongs to both sizes.",
         ),
     )
 

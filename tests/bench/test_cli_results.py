@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from tiny_runs import TINY, tiny_sets
 
-from bench.cli import main
+from bench.cli import main, program
 from bench.commands.results_table import show_results
 from reports.records.run import RunFolder
 
@@ -157,6 +157,35 @@ def test_numbers_of_another_program_s_detections_equal_the_reference(three, tmp_
     words = ["eval", "--truth", str(tmp_path / "gt.json"), "--found", str(tmp_path / "dets.json")]
     assert main([*words, "--verify", "--out", str(tmp_path / "verified")]) == 0
     assert "the same numbers" in capsys.readouterr().out
+
+
+def test_detections_without_a_page_have_the_data_set_s_name_and_no_format(three, tmp_path, capsys):
+    from metrics.formats.coco import write_detections, write_truth
+
+    ours = RunFolder.open(runs_in(three)[0])
+    folder = tmp_path / "blood"
+    folder.mkdir()
+    write_truth(ours.truth, folder / "gt.json")
+    write_detections(ours.detections, folder / "dets.json")
+    for truth, name in (("blood/gt.json", "blood"), (f"{ours.path}/truth.parquet", ours.result.data.name)):
+        words = ["eval", "--truth", str(tmp_path / truth), "--detections", str(folder / "dets.json")]
+        assert main([*words, "--no-page", "--json", "--out", str(tmp_path / name)]) == 0
+        assert json.loads(capsys.readouterr().out)["report"] is None
+        (made,) = runs_in(tmp_path / name)
+        data = RunFolder.open(made).result.data
+        assert (data.name, data.format) == (name, "")
+        assert not (made / "report.html").exists()
+
+
+def test_commands_that_write_a_page_beside_their_result_can_leave_it_out():
+    """The page is the result of `compare`, `suite` and `decide`; `data` writes one only with --report."""
+    with_page = {name for name, each in program().commands.items() if _option(each, "--no-page")}
+    assert with_page == {"run", "tune", "compress", "reevaluate", "ensemble", "eval"}
+    assert len({_option(program().commands[name], "--no-page").help for name in with_page}) == 1
+
+
+def _option(command, name):
+    return next((each for each in command.params if name in each.opts), None)
 
 
 def test_fault_1_an_empty_list_of_detections_is_evaluated(three, tmp_path, capsys):

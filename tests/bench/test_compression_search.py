@@ -107,9 +107,8 @@ def test_the_choice_is_that_of_the_rule_and_is_evaluated_on_test_images(found, s
 def test_the_study_is_recorded_with_the_difference_on_test_images(found, source, monkeypatch):
     monkeypatch.setattr("bench.compression.search_record.write_study_page", lambda folder: None)
     made, _, chosen = found
-    record_search(
-        made, chosen, source, "bench compress"
-    )  # in place of the file's run, so that the difference is 0
+    # In place of the file's run, so that the difference is 0.
+    record_search(made, chosen, source, RunContext(command="bench compress"))
     result = StudyFolder.open(made.study.folder).result
     assert result.stage == "compression"
     assert [each.text for each in result.objectives] == ["ap", "size_mb"]

@@ -288,7 +288,8 @@ def test_names_that_differ_only_in_case_stay_distinct_in_a_union_with_a_warning(
         ("VOCdevkit/VOC2007", "VOC2007"),
         ("my_training_notes", "my_training_notes"),
         ("train33", "train33"),
-        ("gt.json", "gt"),
+        ("blood/gt.json", "blood"),
+        ("blood/ground_truth/val_gt.json", "blood"),
         ("été/images", "été"),
     ],
 )

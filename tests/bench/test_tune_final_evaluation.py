@@ -264,7 +264,7 @@ def test_the_final_evaluation_is_printed(tmp_path):
         final_evaluation=evaluation,
     )  # fmt: skip
     console = Console(width=160, record=True, file=io.StringIO())
-    print_study(StudyFolder(tmp_path, result), console)
+    print_study(StudyFolder(tmp_path, result), console=console)
     output = console.export_text()
     assert "default (over the limit)" in output
     assert "0.350 [0.200, 0.500]" in output
