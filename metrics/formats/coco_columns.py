@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputNote
-from metrics.formats.coco_spelling import with_ids_of_categories
+from metrics.formats.coco_spelling import with_ids_of_categories, with_named_files
 from metrics.formats.identity import INTEGER, to_python
 from metrics.formats.plausibility import warn_repeated_ids, warn_rows
 from metrics.formats.records import Record, boxes, integers, numbers, strings
@@ -109,6 +109,7 @@ def read_images(rows: list[Record], where: str) -> Images:
         name or written_in_url(row)
         for name, row in zip(strings(rows, "file_name", where, default=""), rows, strict=True)
     ]
+    names = with_named_files(names, rows, where)
     sizes = np.stack([integers(rows, key, where, default=0) for key in ("height", "width")], axis=1)
     ids = _image_ids(rows, "id", where)
     return keep_first(ids, sizes, names, where, _grouping(rows), _verified_classes(rows, where))

@@ -16,6 +16,9 @@ SCORE_KEYS = ("confidence", "conf", "probability", "prob")
 NAME_KEYS = ("category_name", "class_name", "category", "label", "class")
 """Keys under which programs write the name of a class, the clearest first."""
 
+FILE_KEYS = ("filename", "fileName", "name", "image_name", "path", "file")
+"""Keys under which programs write the name of an image's file, the clearest first."""
+
 _INDEX_KEYS = ("class_id", "class", "label", "category", "label_id", "cls")
 
 
@@ -140,3 +143,18 @@ def _refuse_indices(row: Record, where: str) -> None:
             f"{where}[0]: has {key}, but no category_id; rename it to category_id if it is the id of a category (for indices from 0 "
             f"in results also pass --class-map from-0), or to category_name if it is a name"
         )
+
+
+def with_named_files(names: list[str], rows: Sequence[Record], where: str) -> list[str]:
+    """Names of images' files; where all are empty, those under another key, which is reported, as of Argoverse-HD."""
+    if any(names) or not rows:
+        return names
+    key = next((key for key in FILE_KEYS if all(_is_file_name(row.get(key)) for row in rows)), None)
+    if key is None:
+        return names
+    report(Note("other_keys", f"{where}: {key} is read as file_name", where, {"rows": len(rows)}))
+    return [row[key] for row in rows]
+
+
+def _is_file_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -2,7 +2,7 @@
 
 Cartucho's mAP has ``class left top right bottom`` in ``ground-truth/``, with ``difficult`` at the end of some lines. Padilla's
 evaluator has ``class x y w h`` or ``class x1 y1 x2 y2`` in pixels, or ``class cx cy w h`` in fractions, in ``groundtruths/``. A file
-does not tell which: the order is the one that all boxes fit, if the others do not.
+does not tell which: the order is the one that all boxes fit, if the others do not. CARPK and DeepPCB have ``x1 y1 x2 y2 class``.
 """
 
 from __future__ import annotations
@@ -90,8 +90,35 @@ def _without_flag(words: list[str]) -> list[str]:
     return words[:-1] if len(words) == 6 and words[-1] == _DIFFICULT else words
 
 
+def _class_first(words: list[str], class_last: bool) -> list[str]:
+    return [words[-1], *words[:-1]] if class_last else words
+
+
+def _is_class_last(files: Sequence[Path]) -> bool:
+    """Whether the class is the last of five numbers, as in CARPK and DeepPCB: that column has fewer different values than the first."""
+    lines = [
+        _without_flag(line.split()) for file in files for line in read_text(file).splitlines() if line.strip()
+    ]
+    if not lines or not all(
+        len(words) == 5 and _is_number(words[0]) and words[-1].isdecimal() for words in lines
+    ):
+        return False
+    first, last = ({words[k] for words in lines} for k in (0, -1))
+    if len(last) >= len(first):
+        return False
+    where = str(files[0].parent)
+    text = f"{where}: all lines are numbers: the last one is read as the class, because it has {plural(len(last), 'different value')}, and the first one {len(first):,}"
+    report(Note("guessed_layout", text, where, {"rows": len(lines)}))
+    return True
+
+
+def _is_number(word: str) -> bool:
+    return word.replace(".", "", 1).isdigit()
+
+
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    lines: list[_Line] = [line for file in files for line in _lines(file)]
+    class_last = _is_class_last(files)
+    lines: list[_Line] = [line for file in files for line in _lines(file, class_last)]
     order = _order(lines, files, root) if lines else _CORNERS
     values = np.array([line.numbers for line in lines], np.float64).reshape(-1, 4)
     boxes: dict[str, list[Box]] = {}
@@ -103,14 +130,14 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     ]
 
 
-def _lines(file: Path) -> list[_Line]:
+def _lines(file: Path, class_last: bool) -> list[_Line]:
     lines = []
     for line_number, text in enumerate(read_text(file).splitlines(), 1):
         words = text.split()
         if not words:
             continue
         where = f"{file}:{line_number}"
-        label, *numbers = _without_flag(words)
+        label, *numbers = _class_first(_without_flag(words), class_last)
         if len(numbers) == 5:
             raise InputError(
                 f"{where}: {text.strip()[:60]!r} has a score, as detections do; give the folder as detections, or remove the scores"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find
 from metrics.formats.image_search import spellings
 from metrics.formats.mot_files import CLASSES, Line, frame_names, is_mot, read_lines, report_order
 from metrics.formats.purpose import folder_purpose
-from metrics.formats.untrusted import read_text
+from metrics.formats.untrusted import read_bytes, read_text
 from metrics.notes import Note, report
 from metrics.plurals import agree, plural
 
@@ -23,6 +24,9 @@ _LIKE_PEDESTRIANS = frozenset((2, 7, 8, 12))
 _SUFFIX = ".jpg"
 _LONGEST = 10**7
 """Frames; a video of 24 hours has two million."""
+
+
+_OF_DETECTOR = re.compile(r"-(DPM|FRCNN|SDP)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     top = root if root.is_dir() else root.parent
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
+    files = _without_copies(files, root)
     images = [image for file in files for image in _images(file, top, counts, left_out)]
     if counts["ignored"]:
         text = (
@@ -76,6 +81,27 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         report(Note("made_names", text, str(root)))
     report_order(counts["by order"], str(root))
     return images
+
+
+def _without_copies(files: Sequence[Path], root: Path) -> Sequence[Path]:
+    """The files but those of sequences that are there again for other detectors with the same annotations, as in MOT17."""
+    first: dict[tuple[Path, str, bytes], Path] = {}
+    for file in files:
+        home = file.parent.parent if file.parent.name == "gt" else file.parent
+        name = _OF_DETECTOR.sub("", home.name)
+        if name != home.name:
+            first.setdefault((home.parent, name, read_bytes(file)), file)
+        else:
+            first[home, name, b""] = file
+    kept = list(first.values())
+    if len(kept) < len(files):
+        count = len(files) - len(kept)
+        text = (
+            f"{root}: {plural(count, 'sequence is', 'sequences are')} left out: the same images and annotations are there for another detector "
+            f"(-DPM, -FRCNN, -SDP)"
+        )
+        report(Note("left_out", text, str(root), {"sequences": count}))
+    return kept
 
 
 def _images(file: Path, top: Path, counts: Counter[str], left_out: Counter[str]) -> list[ImageAnnotation]:

@@ -1,4 +1,7 @@
-"""OIDv4 and OIDv6 toolkits: folders of classes with images, and text files of ``class xmin ymin xmax ymax`` in ``Label``."""
+"""OIDv4 and OIDv6 toolkits: folders of classes with images, and text files of ``class xmin ymin xmax ymax`` in ``Label``.
+
+RSOD has the name of the image before the class, in ``Annotation/labels``.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,8 @@ def _boxes(file: Path) -> list[Box]:
             raise InputError(f"{where}: expected a class and xmin ymin xmax ymax, got {line.strip()[:60]!r}")
         if words:
             x1, y1, x2, y2 = (number(word, where) for word in words[-4:])
-            boxes.append(Box(" ".join(words[:-4]), (x1, y1, x2, y2)))
+            label = words[1:-4] if len(words) > 5 and words[0].rpartition(".")[0] == file.stem else words[:-4]
+            boxes.append(Box(" ".join(label), (x1, y1, x2, y2)))
     return boxes
 
 
