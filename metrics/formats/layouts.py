@@ -33,6 +33,7 @@ _COCO_PATTERNS = (
 )
 _FURTHER = ("captions", "panoptic", "stuff", "person_keypoints")
 """How COCO's files of other tasks on the same images are called."""
+_BOXES_OF_CUB = "bounding_boxes.txt"
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
@@ -182,7 +183,8 @@ def yolo_files(path: Path) -> list[Path]:
         "_darknet.labels",
         "*/_darknet.labels",
     )
-    return [file for pattern in lists for file in visible_files(path, pattern)][:1]
+    found = [file for pattern in lists for file in visible_files(path, pattern)][:1]
+    return [file for file in found if not file.with_name(_BOXES_OF_CUB).is_file()]
 
 
 LAYOUTS = {

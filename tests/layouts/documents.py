@@ -101,6 +101,69 @@ def total_text(root: Path, scene: Scene) -> None:
             write_text(folder / f"poly_gt_{picture.name}.txt", "".join(lines))
 
 
+@truth("imagenet_loc", "prediction_string", empty=False)
+def imagenet_loc(root: Path, scene: Scene) -> None:
+    """LOC_train_solution.csv: names without suffix, a blank at the end of each line."""
+    lines: list[tuple[object, ...]] = [("ImageId", "PredictionString")]
+    for picture in scene.pictures:
+        picture.save(root / "train", ".jpg")
+        words = [f"{scene.classes[label]} {' '.join(map(str, box))} " for label, box in picture.objects]
+        lines += [(picture.name, "".join(words))] if words else []
+    write_lines(root / "LOC_train_solution.csv", lines, ",")
+
+
+@truth("imglab", "imglab", splits=True)
+def imglab(root: Path, scene: Scene) -> None:
+    """dlib: a file for each split, with a style sheet."""
+    for split, of in scene.splits.items():
+        images = []
+        for picture in of:
+            picture.save(root / split, ".jpg")
+            boxes = "".join(
+                f"<box top='{y0:g}' left='{x0:g}' width='{x1 - x0:g}' height='{y1 - y0:g}'><label>{scene.classes[label]}</label></box>"
+                for label, (x0, y0, x1, y1) in picture.objects
+            )
+            images.append(f"<image file='{split}/{picture.name}.jpg'>{boxes}</image>")
+        head = "<?xml version='1.0' encoding='UTF-8'?>\n<?xml-stylesheet type='text/xsl' href='x.xsl'?>\n"
+        write_text(
+            root / f"{split}.xml",
+            f"{head}<dataset><name>n</name><images>{''.join(images)}</images></dataset>",
+        )
+
+
+@truth("exdark", "bbgt")
+def exdark(root: Path, scene: Scene) -> None:
+    """ExDark: names with suffix before .txt."""
+    for picture in scene.pictures:
+        picture.save(root / "ExDark" / "Cat")
+        lines = [(scene.classes[label], *xywh(box), 0, 0, 0, 0, 0, 0, 0) for label, box in picture.objects]
+        write_lines(root / "Annno" / "Cat" / f"{picture.name}.png.txt", [("% bbGt version=3",), *lines])
+
+
+@truth("mtsd", "mtsd", splits=True)
+def mtsd(root: Path, scene: Scene) -> None:
+    """Mapillary: lists of images without suffix in splits."""
+    for split, of in scene.splits.items():
+        for picture in of:
+            picture.save(root / "images", ".jpg")
+            objects = [
+                {
+                    "label": scene.classes[label],
+                    "bbox": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)),
+                    "properties": {"dummy": False},
+                }
+                for label, box in picture.objects
+            ]
+            document = {
+                "width": picture.size[1],
+                "height": picture.size[0],
+                "ispano": False,
+                "objects": objects,
+            }
+            write_json(root / "annotations" / f"{picture.name}.json", document)
+        write_text(root / "splits" / f"{split}.txt", "".join(f"{picture.name}\n" for picture in of))
+
+
 @truth("airbus_ships", "run_lengths", renamed={"cat": "ship", "dog": "ship"})
 def airbus_ships(root: Path, scene: Scene) -> None:
     """Run lengths of each ship down the columns; an image without ships has an empty one."""

@@ -407,3 +407,109 @@ def test_polygons_of_rectlabel_are_left_out_with_a_note(tmp_path: Path) -> None:
     assert objects(table) == [("a", "sneakers", 94, 156, 494.5, 456)]
     assert table.catalog.sizes.tolist() == [[700, 1000]]
     assert notes["left_out"].values == {"annotations": 1}
+
+
+def test_lists_of_cub_are_joined_by_ids_and_its_classes_are_not_those_of_yolo(tmp_path: Path) -> None:
+    write_text(tmp_path / "images.txt", "1 001.Albatross/a.jpg\n2 002.Laysan/b.jpg\n")
+    write_text(tmp_path / "bounding_boxes.txt", "2 10.0 20.0 30.0 40.0\n1 60.0 27.0 325.0 304.0\n")
+    write_text(tmp_path / "image_class_labels.txt", "1 1\n2 2\n")
+    write_text(tmp_path / "classes.txt", "1 001.Albatross\n2 002.Laysan\n")
+    write_text(tmp_path / "train_test_split.txt", "1 1\n2 0\n")
+    assert objects(read(tmp_path, split="train")[0]) == [("a", "001.Albatross", 60, 27, 385, 331)]
+    assert objects(read(tmp_path, split="test")[0]) == [("b", "002.Laysan", 10, 20, 40, 60)]
+    write_text(tmp_path / "bounding_boxes.txt", "2 10.0 20.0 30.0 40.0\n")
+    with pytest.raises(InputError, match=r"images.txt:1: image '1' has no line in bounding_boxes.txt"):
+        read(tmp_path)
+
+
+def test_objects_of_visual_genome_have_their_first_name(tmp_path: Path) -> None:
+    thing = {"object_id": 5, "x": 421, "y": 91, "w": 79, "h": 339, "names": ["Clock ", "time"], "synsets": []}
+    file = write_json(
+        tmp_path / "objects.json", [{"image_id": 1, "objects": [thing], "image_url": "https://x/1.jpg"}]
+    )
+    assert objects(read(file)[0]) == [("1", "clock", 421, 91, 500, 430)]
+
+
+def test_ignored_boxes_of_imglab_and_bbgt(tmp_path: Path) -> None:
+    text = (
+        "<dataset><images><image file='a.jpg'><box top='90' left='194' width='37' height='20'><label>face</label></box>"
+        "<box top='9' left='19' width='3' height='3' ignore='1'/></image></images></dataset>"
+    )
+    write_text(tmp_path / "dlib" / "training.xml", text)
+    assert objects(read(tmp_path / "dlib")[0]) == [
+        ("a", "face", 19, 9, 22, 12, "crowd"),
+        ("a", "face", 194, 90, 231, 110),
+    ]
+    lines = "% bbGt version=3\r\nDog 2 8 71 93 0 0 0 0 0 0 0\r\nDog 1 2 3 4 0 0 0 0 0 1 0\r\n"
+    write_text(tmp_path / "bbgt" / "Annno" / "Dog" / "2015_00002.JPG.txt", lines)
+    image_id = "2015_00002"
+    assert objects(read(tmp_path / "bbgt")[0]) == [
+        (image_id, "Dog", 1, 2, 4, 6, "ignored"),
+        (image_id, "Dog", 2, 8, 73, 101),
+    ]
+
+
+def test_dummy_signs_and_those_at_the_border_of_panoramas_are_ignored(tmp_path: Path) -> None:
+    corners = {"xmin": 1, "ymin": 2, "xmax": 30, "ymax": 40}
+    things = [
+        {"label": "stop", "bbox": corners, "properties": {"dummy": True}},
+        {
+            "label": "stop",
+            "bbox": {**corners, "cross_boundary": {"left": corners, "right": {**corners, "xmax": 9}}},
+        },
+        {"label": "stop", "bbox": {**corners, "ymax": 50.5}, "properties": {"ambiguous": False}},
+    ]
+    write_json(
+        tmp_path / "annotations" / "a.json", {"width": 90, "height": 60, "ispano": True, "objects": things}
+    )
+    ignored = [("a", "stop", 1, 2, x, 40, "ignored") for x in (9, 30, 30)]
+    assert objects(read(tmp_path)[0]) == [*ignored, ("a", "stop", 1, 2, 30, 50.5)]
+
+
+def test_copies_of_sequences_for_other_detectors_are_left_out(tmp_path: Path) -> None:
+    for name in ("MOT17-02-DPM", "MOT17-02-FRCNN", "MOT17-02-SDP", "MOT17-04-SDP"):
+        write_text(
+            tmp_path / "train" / name / "gt" / "gt.txt",
+            f"1,1,10,20,30,40,1,1,{'1' if '02' in name else '0.5'}\n",
+        )
+    table, notes = read(tmp_path)
+    assert len(table.image) == 2
+    assert notes["left_out"].values == {"sequences": 2}
+    write_text(tmp_path / "train" / "MOT17-02-SDP" / "gt" / "gt.txt", "1,1,11,20,30,40,1,1,1\n")
+    assert len(read(tmp_path)[0].image) == 3
+
+
+def test_the_class_may_be_the_last_of_five_numbers(tmp_path: Path) -> None:
+    for name, text in (("a", "10 20 30 40 1\n50 60 640 480 1\n"), ("b", "11 20 30 41 1\n"), ("c", "")):
+        image(tmp_path / "Images" / f"{name}.png", (640, 480))
+        write_text(tmp_path / "Annotations" / f"{name}.txt", text)
+    table, notes = read(tmp_path)
+    assert objects(table) == [
+        ("a", "1", 10, 20, 30, 40),
+        ("a", "1", 50, 60, 640, 480),
+        ("b", "1", 11, 20, 30, 41),
+    ]
+    assert "guessed_layout" in notes
+    write_text(tmp_path / "Annotations" / "a.txt", "0 20 30 640 470\n0 60 64 480 100\n")
+    write_text(tmp_path / "Annotations" / "b.txt", "1 20 30 400 41\n")
+    assert [row[1] for row in objects(read(tmp_path)[0])] == ["0", "0", "1"]
+
+
+def test_rsod_names_the_image_before_the_class(tmp_path: Path) -> None:
+    image(tmp_path / "JPEGImages" / "aircraft_4.jpg", (1000, 900))
+    write_text(
+        tmp_path / "x" / "Annotation" / "labels" / "aircraft_4.txt",
+        "aircraft_4.jpg\taircraft\t690\t618\t748\t675\r\n",
+    )
+    assert [row[1:] for row in objects(read(tmp_path)[0])] == [("aircraft", 690, 618, 748, 675)]
+
+
+def test_images_of_coco_may_have_their_file_under_another_key(tmp_path: Path) -> None:
+    box = {"id": 1, "image_id": 1, "category_id": 0, "bbox": [1, 2, 30, 40]}
+    rows = [{"id": 1, "sid": 0, "name": "ring_1.jpg", "width": 64, "height": 48}]
+    document = {"images": rows, "annotations": [box], "categories": [{"id": 0, "name": "person"}]}
+    table, notes = read(write_json(tmp_path / "train.json", document))
+    assert table.catalog.file_names == ("ring_1.jpg",)
+    assert "other_keys" in notes
+    rows.append({"id": 2, "width": 64, "height": 48})
+    assert read(write_json(tmp_path / "train.json", document))[0].catalog.file_names == ("", "")
