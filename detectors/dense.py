@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -33,8 +33,6 @@ from detectors.types import DenseOutput, Detections, LossSum, Targets, image_ter
 from metrics.boxes import clip
 from metrics.iou import aligned_box_iou
 
-T = TypeVar("T")
-
 
 class DenseConfig(DetectorConfig):
     """Settings of all dense detectors."""
@@ -44,15 +42,18 @@ class DenseConfig(DetectorConfig):
 
 
 class Supervision(NamedTuple):
-    """What trains the class scores of a head.
+    """What trains a class branch, and the boxes of the priors that are positive for it.
 
     Attributes:
         assigner: assigns an object or background to each prior.
         class_loss: defines the class channels, their scores and their loss.
+        boxes: whether the losses of boxes and of their quality are those of this assigner's positives. It is true for one
+            of two class branches with the same boxes.
     """
 
     assigner: Assigner
     class_loss: ClassLoss
+    boxes: bool = True
 
 
 class DenseDetector(DetectorNetwork):
@@ -66,13 +67,12 @@ class DenseDetector(DetectorNetwork):
         neck: computes the levels for the head from features; has `strides` and `channels`.
         head: computes logits, codes and quality from levels.
         priors: for the same levels.
-        assigner: assigns an object or background to each prior.
+        supervision: of the class branch that predicts.
         coder: encodes boxes relative to priors.
-        class_loss: defines the class channels, their scores and their loss.
         box_loss: on codes or on boxes.
         quality_loss: of the head's quality branch; the score is the geometric mean of class score and quality.
         normalise: divide the losses by the positive priors of the ``batch``, or of each ``image`` and average.
-        auxiliary: assigner and class loss of the head's auxiliary output, whose other losses are the same; see `DualHead`.
+        auxiliary: of the head's second class branch; see `DualHead`.
         box_weights: weight (P,) of the box loss of each positive prior, from the boxes (P, 4) of the assigned objects and
             the priors (P, 4); the box loss is divided by the sum of the weights. None: 1.
     """
@@ -87,9 +87,8 @@ class DenseDetector(DetectorNetwork):
         neck: nn.Module,
         head: nn.Module,
         priors: GridPriors,
-        assigner: Assigner,
+        supervision: Supervision,
         coder: BoxCoder,
-        class_loss: ClassLoss,
         box_loss: BoxLoss,
         quality_loss: QualityLoss | None = None,
         normalise: Literal["batch", "image"] = "batch",
@@ -101,8 +100,7 @@ class DenseDetector(DetectorNetwork):
         self.neck = neck
         self.head = head
         self.priors = priors
-        self.assigner = assigner
-        self.class_loss = class_loss
+        self.supervision = supervision
         self.auxiliary = auxiliary
         self.coder = coder
         self.box_loss = box_loss
@@ -111,11 +109,6 @@ class DenseDetector(DetectorNetwork):
         self.box_weights = box_weights
         self.box_weight = box_weight
         self._complete(config)
-
-    @property
-    def supervision(self) -> Supervision:
-        """What trains the head that predicts."""
-        return Supervision(self.assigner, self.class_loss)
 
     def weigh_classes(self, counts: Sequence[int], names: Sequence[str]) -> None:
         """Set the weights of the class loss before training; see `ClassWeightsConfig`.
@@ -128,9 +121,8 @@ class DenseDetector(DetectorNetwork):
             InputError: the settings have a weight for a class that is not in `names`.
         """
         weights = self._weights_of_classes(counts, names)
-        for supervision in (self.supervision, self.auxiliary):
-            if supervision is not None:
-                supervision.class_loss.weights = weights
+        for supervision in self._supervisions():
+            supervision.class_loss.weights = weights
 
     def forward(self, images: Tensor) -> DenseOutput:
         """Raw output for (B, 3, H, W) RGB images, float32 in [0, 1]; any H, W."""
@@ -153,30 +145,28 @@ class DenseDetector(DetectorNetwork):
         levels = tuple(
             rows * columns * n for (rows, columns), n in zip(grids, self.priors.per_cell, strict=True)
         )
-        output = DenseOutput(head.logits, head.codes, head.quality, priors, image_size, levels)
-        if head.auxiliary is None:
-            return output
-        logits, codes, quality, _ = head.auxiliary
-        return output._replace(auxiliary=output._replace(logits=logits, codes=codes, quality=quality))
+        return DenseOutput(head.logits, head.codes, head.quality, priors, image_size, levels, head.auxiliary)
 
     def loss_sums(self, output: DenseOutput, targets: list[Targets]) -> dict[str, LossSum]:
         """Sums of the losses ``class``, ``box`` and, with a quality branch, ``quality``, and the positives of each.
 
         Boxes without width or height and boxes with corners that are not finite are ignored. The loss of a batch without
-        objects is finite. The terms of an auxiliary output have the same names with the prefix ``auxiliary_``.
+        objects is finite. A second class branch adds ``auxiliary_class``.
 
         Raises:
             InputError: the number of `Targets` is not that of the images, or a label is outside [0, num_classes).
         """
-        return _by_head(self._loss_sums(each, targets, how) for each, how in self._heads(output))
+        terms: dict[str, LossSum] = {}
+        for branch in self._branches(output):
+            terms |= self._loss_sums(branch, targets)
+        return terms
 
-    def _loss_sums(
-        self, output: DenseOutput, targets: list[Targets], supervision: Supervision
-    ) -> dict[str, LossSum]:
-        """Terms of the loss of one head."""
+    def _loss_sums(self, branch: _Branch, targets: list[Targets]) -> dict[str, LossSum]:
+        """Terms of the loss of one class branch, and of the boxes if it trains them."""
+        output, supervision = branch.output, branch.supervision
         logits, codes = output.logits.float(), output.codes.float()
         with torch.no_grad():
-            truth, assignment, positives = self._assign(output, targets, supervision, len(logits))
+            truth, assignment, positives = self._assign(branch, targets, len(logits))
             image, prior, boxes = positives.image, positives.prior, positives.boxes
             priors = output.priors[prior]
         chosen = codes[image, prior]
@@ -186,19 +176,18 @@ class DenseDetector(DetectorNetwork):
             quality = None
             if supervision.class_loss.soft:
                 quality = _quality_targets(assignment, positives, decoded)
-        per_box = self.box_loss(chosen, boxes, priors, self.coder)
-        if positives.weights is not None:
-            per_box = per_box * positives.weights
-        terms = {
-            "class": supervision.class_loss(logits, labels, quality),
-            "box": self.box_weight * _per_image(per_box, image, len(logits)),
-        }
-        if self.quality_loss is not None:
-            assert output.quality is not None
-            quality_logits = output.quality.float()[image, prior]
-            per_box = self.quality_loss(quality_logits, decoded, boxes, priors)
-            terms["quality"] = _per_image(per_box, image, len(logits))
-        counts = self._counts(assignment, positives)
+        terms = {f"{branch.prefix}class": supervision.class_loss(logits, labels, quality)}
+        if supervision.boxes:
+            per_box = self.box_loss(chosen, boxes, priors, self.coder)
+            if positives.weights is not None:
+                per_box = per_box * positives.weights
+            terms["box"] = self.box_weight * _per_image(per_box, image, len(logits))
+            if self.quality_loss is not None:
+                assert output.quality is not None
+                quality_logits = output.quality.float()[image, prior]
+                per_box = self.quality_loss(quality_logits, decoded, boxes, priors)
+                terms["quality"] = _per_image(per_box, image, len(logits))
+        counts = self._counts(branch, assignment, positives)
         return {name: self._summed(term, counts[name]) for name, term in terms.items()}
 
     @torch.no_grad()
@@ -211,20 +200,18 @@ class DenseDetector(DetectorNetwork):
         Raises:
             InputError: as `loss_sums`.
         """
-        if any(
-            each.assigner.needs_prediction for each in (self.supervision, self.auxiliary) if each is not None
-        ):
+        if any(each.assigner.needs_prediction for each in self._supervisions()):
             output = self(images)
         else:
             training = self.training
             output = self.eval()(images[:1])  # BatchNorm cannot train on a single image
             self.train(training)
-        terms = []
-        for each, supervision in self._heads(output):
-            _, assignment, positives = self._assign(each, targets, supervision, len(images))
-            counts = self._counts(assignment, positives)
-            terms.append({name: self._summed(count, count).normalizer for name, count in counts.items()})
-        return _by_head(terms)
+        terms: dict[str, Tensor] = {}
+        for branch in self._branches(output):
+            _, assignment, positives = self._assign(branch, targets, len(images))
+            counts = self._counts(branch, assignment, positives)
+            terms |= {name: self._summed(count, count).normalizer for name, count in counts.items()}
+        return terms
 
     @torch.no_grad()
     def decode(self, output: DenseOutput) -> list[Detections]:
@@ -236,25 +223,40 @@ class DenseDetector(DetectorNetwork):
         boxes = clip(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
         return split_by_image(chosen, boxes, len(output.codes))
 
-    def _heads(self, output: DenseOutput) -> list[tuple[DenseOutput, Supervision]]:
-        """Output and supervision of each head that was computed."""
-        heads = [(output, self.supervision)]
+    def _supervisions(self) -> list[Supervision]:
+        return [self.supervision, *([] if self.auxiliary is None else [self.auxiliary])]
+
+    @torch.no_grad()
+    def _predicted_boxes(self, output: DenseOutput) -> Tensor | None:
+        """Boxes (B, A, 4) for the assigners; None if none needs them."""
+        if not any(each.assigner.needs_prediction for each in self._supervisions()):
+            return None
+        return self.coder.decode(output.codes.float(), output.priors)
+
+    def _branches(self, output: DenseOutput) -> list[_Branch]:
+        """Each class branch that was computed."""
+        boxes = self._predicted_boxes(output)
+        branches = [_Branch("", output, self.supervision, boxes)]
         if output.auxiliary is not None:
             assert self.auxiliary is not None
-            heads.append((output.auxiliary, self.auxiliary))
-        return heads
+            second = output._replace(logits=output.auxiliary)
+            branches.append(_Branch("auxiliary_", second, self.auxiliary, boxes))
+        return branches
 
     def _assign(
-        self, output: DenseOutput, targets: list[Targets], supervision: Supervision, images: int
+        self, branch: _Branch, targets: list[Targets], images: int
     ) -> tuple[PaddedTargets, Assignment, Positives]:
         """Padded targets of a batch, their assignment, and the positive priors; without gradients.
 
-        Only the priors of `output` are used if the assigner needs no prediction.
+        Only the priors of the output are used if the assigner needs no prediction.
         """
         require_targets(targets, images, self.num_classes)
+        output, (assigner, class_loss, _) = branch.output, branch.supervision
         truth = pad_targets(targets, output.priors.device)
-        assigner = supervision.assigner
-        prediction = self._prediction(output, supervision.class_loss) if assigner.needs_prediction else None
+        prediction = None
+        if assigner.needs_prediction:
+            assert branch.boxes is not None
+            prediction = Prediction(self._scores(output, class_loss), branch.boxes, output.image_size)
         assignment = assigner(truth, output.priors, output.levels, prediction)
         assignment = ignore_background(assignment, truth, output.priors, self.ignore_overlap)
         image, prior = (assignment.objects >= 0).nonzero(as_tuple=True)
@@ -265,29 +267,29 @@ class DenseDetector(DetectorNetwork):
             weights = own if weights is None else weights * own
         return truth, assignment, Positives(image, prior, boxes, weights)
 
-    def _counts(self, assignment: Assignment, positives: Positives) -> dict[str, Tensor]:
-        """Number of positives of each image, (B,), or the sum of their weights, for each term."""
+    def _counts(self, branch: _Branch, assignment: Assignment, positives: Positives) -> dict[str, Tensor]:
+        """Number of positives of each image, (B,), or the sum of their weights, for each term of `_loss_sums`."""
         each = (assignment.objects >= 0) if assignment.scores is None else assignment.scores
         counts = each.sum(dim=1)
-        weighted = counts
-        if self.box_weights is not None and positives.weights is not None:
-            weighted = _per_image(positives.weights, positives.image, len(counts))
-        terms = {"class": counts, "box": weighted}
-        return terms if self.quality_loss is None else {**terms, "quality": counts}
+        terms = {f"{branch.prefix}class": counts}
+        if branch.supervision.boxes:
+            weighted = counts
+            if self.box_weights is not None and positives.weights is not None:
+                weighted = _per_image(positives.weights, positives.image, len(counts))
+            terms["box"] = weighted
+            if self.quality_loss is not None:
+                terms["quality"] = counts
+        return terms
 
     def scores(self, output: DenseOutput) -> Tensor:
         """Scores (B, A, C) in [0, 1] of all priors: of the class, combined with the quality where there is one."""
-        return self._scores(output, self.class_loss)
+        return self._scores(output, self.supervision.class_loss)
 
     def _scores(self, output: DenseOutput, class_loss: ClassLoss) -> Tensor:
         scores = class_loss.scores(output.logits.float())
         if output.quality is not None:
             scores = (scores * output.quality.float().sigmoid()[..., None]).sqrt()
         return scores
-
-    def _prediction(self, output: DenseOutput, class_loss: ClassLoss) -> Prediction:
-        boxes = self.coder.decode(output.codes.float(), output.priors)
-        return Prediction(self._scores(output, class_loss), boxes, output.image_size)
 
     def _summed(self, term: Tensor, counts: Tensor) -> LossSum:
         """Sum of the losses (B,) of the images, whose positives are `counts` (B,)."""
@@ -297,14 +299,20 @@ class DenseDetector(DetectorNetwork):
         return LossSum(term.sum(), counts.sum(), each)
 
 
-def _by_head(terms: Iterable[dict[str, T]]) -> dict[str, T]:
-    """The terms of all heads; those of the second have a prefix."""
-    prefixes = ("", "auxiliary_")
-    return {
-        prefix + name: term
-        for prefix, each in zip(prefixes, terms, strict=False)
-        for name, term in each.items()
-    }
+class _Branch(NamedTuple):
+    """A class branch: its output and what trains it.
+
+    Attributes:
+        prefix: of the name of its class loss.
+        output: with the logits of this branch.
+        supervision: of this branch.
+        boxes: (B, A, 4) of `output`, without gradients; None if no assigner needs them.
+    """
+
+    prefix: str
+    output: DenseOutput
+    supervision: Supervision
+    boxes: Tensor | None
 
 
 def _quality_targets(assignment: Assignment, positives: Positives, decoded: Tensor) -> Tensor:

@@ -94,8 +94,8 @@ class DistilledDetector(nn.Module):
         count = importance.sum()
         if config.class_weight:
             each = class_imitation(
-                student.logits.float(), teacher.logits.float(), self.student.class_loss, self.teacher.class_loss,
-                config.temperature,
+                student.logits.float(), teacher.logits.float(), self.student.supervision.class_loss,
+                self.teacher.supervision.class_loss, config.temperature,
             )  # fmt: skip
             terms["distill_class"] = LossSum(config.class_weight * (importance * each).sum(), count)
         if config.box_weight:

@@ -14,7 +14,7 @@ from detectors.assigners.largest import LargestAssigner
 from detectors.backbones import make_backbone
 from detectors.candidates import CandidatesConfig
 from detectors.coders import BoxFormat, FractionCoder
-from detectors.dense import DenseDetector
+from detectors.dense import DenseDetector, Supervision
 from detectors.detector_config import DetectorConfig
 from detectors.heads.mlp import MLPHead
 from detectors.losses.box import BoxLoss, SquaredLoss, box_loss
@@ -94,9 +94,8 @@ def make_localizer(config: LocalizerConfig, num_classes: int) -> Localizer:
         neck=neck,
         head=head,
         priors=GridPriors([[(1.0, 1.0)]], neck.strides, "sides", "fit"),
-        assigner=LargestAssigner(),
+        supervision=Supervision(LargestAssigner(), class_loss),
         coder=coder,
-        class_loss=class_loss,
         box_loss=_box_loss(config),
         normalise="image",
     )

@@ -8,14 +8,12 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from detectors.assigners.types import Assigner
 from detectors.backbones import make_backbone
 from detectors.coders import BoxCoder
 from detectors.config import Config
 from detectors.dense import DenseConfig, DenseDetector, Supervision
 from detectors.heads.dense import Norm, OwnHeads, SharedHead, TowerConv
 from detectors.losses.box import BoxLoss
-from detectors.losses.classification import ClassLoss
 from detectors.losses.quality import QualityLoss
 from detectors.necks.fpn import Coarser
 from detectors.necks.pan import Pyramid, pyramid
@@ -68,22 +66,29 @@ class PyramidConfig(DenseConfig):
 
 P = TypeVar("P", bound=PyramidConfig)
 
+MakeHead = Callable[[SharedHead | OwnHeads], nn.Module]
+"""Makes the head of a detector from that of the settings."""
+
+
+def same_head(head: SharedHead | OwnHeads) -> nn.Module:
+    """The head of the settings itself."""
+    return head
+
 
 def pyramid_detector(
     config: P,
     num_classes: int,
     make_priors: Callable[[P, Sequence[int]], GridPriors],
     *,
-    assigner: Assigner,
+    supervision: Supervision,
     coder: BoxCoder,
-    class_loss: ClassLoss,
     box_loss: BoxLoss,
     quality_loss: QualityLoss | None = None,
     level_scale: bool = False,
     normalise: Literal["batch", "image"] = "batch",
     auxiliary: Supervision | None = None,
     box_weights: Callable[[Tensor, Tensor], Tensor] | None = None,
-    make_head: Callable[[Callable[[], nn.Module]], nn.Module] = lambda head: head(),
+    make_head: MakeHead = same_head,
 ) -> DenseDetector:
     """Build a detector from these parts, and the backbone, pyramid and head of the settings.
 
@@ -91,16 +96,15 @@ def pyramid_detector(
         config: settings.
         num_classes: C.
         make_priors: makes the priors from the settings and the strides of the levels.
-        assigner: see `DenseDetector`.
+        supervision: see `DenseDetector`.
         coder: see `DenseDetector`.
-        class_loss: see `DenseDetector`.
         box_loss: see `DenseDetector`.
         quality_loss: of the quality branch; None for no such branch.
         level_scale: see `SharedHead`.
         normalise: see `DenseDetector`.
         auxiliary: see `DenseDetector`.
         box_weights: see `DenseDetector`.
-        make_head: makes the head from a function that makes the head of the settings; by default it is that head alone.
+        make_head: by default the head is that of the settings.
 
     Raises:
         InputError: levels with a shared head have different numbers of priors.
@@ -122,9 +126,9 @@ def pyramid_detector(
             settings.channels,
             levels,
             per_cell,
-            class_loss.channels(num_classes),
+            supervision.class_loss.channels(num_classes),
             coder.channels,
-            class_loss.bias(),
+            supervision.class_loss.bias(),
             settings.convs,
             settings.norm,
             quality=quality_loss is not None,
@@ -132,7 +136,7 @@ def pyramid_detector(
             conv=settings.conv,
         )
 
-    def head() -> nn.Module:
+    def head() -> SharedHead | OwnHeads:
         if settings.towers == "shared":
             return shared(config.levels, priors.per_cell[0])
         return OwnHeads(shared(1, per_cell) for per_cell in priors.per_cell)
@@ -143,11 +147,10 @@ def pyramid_detector(
         box_weight=config.box_weight,
         backbone=backbone,
         neck=neck,
-        head=make_head(head),
+        head=make_head(head()),
         priors=priors,
-        assigner=assigner,
+        supervision=supervision,
         coder=coder,
-        class_loss=class_loss,
         box_loss=box_loss,
         quality_loss=quality_loss,
         normalise=normalise,

@@ -88,7 +88,8 @@ class DenseOutput(NamedTuple):
         priors: (A, 4) xyxy in pixels of the network's input.
         image_size: (height, width) of the network's input.
         levels: number of priors of each feature level, finest first; they sum to A.
-        auxiliary: output of a second head that is only trained; None at inference, and without such a head.
+        auxiliary: (B, A, K) logits of a second class branch for the same boxes; None where there is none, or where it is not
+            computed. See `detectors.heads.dual.DualHead`.
     """
 
     logits: Tensor
@@ -97,7 +98,7 @@ class DenseOutput(NamedTuple):
     priors: Tensor
     image_size: tuple[int, int]
     levels: tuple[int, ...]
-    auxiliary: DenseOutput | None = None
+    auxiliary: Tensor | None = None
 
 
 class TwoStageOutput(NamedTuple):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from detectors.dense import DenseDetector
+from detectors.heads.dense import HeadOutput
 from detectors.heads.dual import DualHead
 from detectors.heads.mlp import MLPHead
 from detectors.localizer import Localizer
@@ -57,12 +58,12 @@ def _(detector: DenseDetector, images: Tensor) -> TracedOutputs:
     features = detector.backbone(images)
     levels = detector.neck(features)
     head = detector.head
-    heads = (head.one_to_many, head.one_to_one) if isinstance(head, DualHead) else (head,)
-    outputs: list[Tensor] = [*features]
-    for each in heads:  # evaluation mode computes only one of two
-        output = each(levels)
-        outputs += [output.logits, output.codes, *([] if output.quality is None else [output.quality])]
-    return TracedOutputs(outputs)
+    if isinstance(head, DualHead):  # with gradients through all inputs of the second branch
+        towers = head.one_to_many.towers(levels)
+        output: HeadOutput = head.one_to_many.outputs(towers)._replace(auxiliary=head.one_to_one(towers))
+    else:
+        output = head(levels)
+    return TracedOutputs([*features, *(each for each in output if each is not None)])
 
 
 @trace_layers.register

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +23,25 @@ class HeadOutput(NamedTuple):
         logits: (B, A, class channels).
         codes: (B, A, code channels).
         quality: (B, A); None without a quality branch.
-        auxiliary: output of a second head that is only trained; see `detectors.heads.dual.DualHead`.
+        auxiliary: (B, A, class channels) logits of a second class branch; see `detectors.heads.dual.DualHead`.
     """
 
     logits: Tensor
     codes: Tensor
     quality: Tensor | None
-    auxiliary: HeadOutput | None = None
+    auxiliary: Tensor | None = None
+
+
+class TowerFeatures(NamedTuple):
+    """Features of one level, (B, channels, rows, columns) each.
+
+    Attributes:
+        classes: of the class tower.
+        boxes: of the box tower.
+    """
+
+    classes: Tensor
+    boxes: Tensor
 
 
 class SharedHead(nn.Module):
@@ -79,14 +91,24 @@ class SharedHead(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> HeadOutput:
         """See `HeadOutput`."""
+        return self.outputs(self.towers(features))
+
+    def towers(self, features: Sequence[Tensor]) -> list[TowerFeatures]:
+        """Features of both towers at each level."""
+        return [
+            TowerFeatures(self.class_tower(feature, level), self.box_tower(feature, level))
+            for level, feature in enumerate(features)
+        ]
+
+    def outputs(self, towers: Sequence[TowerFeatures]) -> HeadOutput:
+        """Output for the features of the towers; see `HeadOutput`."""
         logits, codes, quality = [], [], []
-        for level, feature in enumerate(features):
-            box_features = self.box_tower(feature, level)
-            logits.append(_by_prior(self.class_out(self.class_tower(feature, level)), self.class_channels))
-            code = _by_prior(self.box_out(box_features), self.code_channels)
+        for level, tower in enumerate(towers):
+            logits.append(_by_prior(self.class_out(tower.classes), self.class_channels))
+            code = _by_prior(self.box_out(tower.boxes), self.code_channels)
             codes.append(code if self.level_scale is None else code * self.level_scale[level])
             if self.quality_out is not None:
-                quality.append(_by_prior(self.quality_out(box_features), 1).squeeze(-1))
+                quality.append(_by_prior(self.quality_out(tower.boxes), 1).squeeze(-1))
         return HeadOutput(
             torch.cat(logits, 1), torch.cat(codes, 1), torch.cat(quality, 1) if quality else None
         )
@@ -99,17 +121,61 @@ class OwnHeads(nn.Module):
         heads: one per level, finest first.
     """
 
-    def __init__(self, heads: Iterable[nn.Module]) -> None:
+    def __init__(self, heads: Iterable[SharedHead]) -> None:
         super().__init__()
         self.heads = nn.ModuleList(heads)
 
     def forward(self, features: Sequence[Tensor]) -> HeadOutput:
         """See `HeadOutput`."""
-        outputs = [head([feature]) for head, feature in zip(self.heads, features, strict=True)]
+        return self.outputs(self.towers(features))
+
+    def towers(self, features: Sequence[Tensor]) -> list[TowerFeatures]:
+        """See `SharedHead.towers`."""
+        return [head.towers([feature])[0] for head, feature in zip(self._each(), features, strict=True)]
+
+    def outputs(self, towers: Sequence[TowerFeatures]) -> HeadOutput:
+        """See `SharedHead.outputs`."""
+        outputs = [head.outputs([tower]) for head, tower in zip(self._each(), towers, strict=True)]
         logits, codes, quality, _ = zip(*outputs, strict=True)
         return HeadOutput(
             torch.cat(logits, 1), torch.cat(codes, 1), None if quality[0] is None else torch.cat(quality, 1)
         )
+
+    def _each(self) -> list[SharedHead]:
+        return cast(list[SharedHead], list(self.heads))
+
+
+class CorrectionBranch(nn.Module):
+    """A class branch on the features of both towers of another head, whose output is added to that head's class logits.
+
+    At first its output is nearly 0.
+
+    Args:
+        channels_in: of the features of each tower.
+        levels: number of levels.
+        class_channels: per cell.
+        convs: 3 x 3 convolutions.
+        norm: after each; see `SharedHead`.
+        conv: kind of these convolutions; see `DeformableConv`.
+    """
+
+    def __init__(
+        self, channels_in: int, levels: int, class_channels: int, convs: int, norm: Norm, conv: TowerConv
+    ) -> None:
+        super().__init__()
+        self.class_channels = class_channels
+        self.joined = nn.Conv2d(2 * channels_in, channels_in, 1)
+        self.tower = _Tower(channels_in, convs, norm, levels, conv)
+        self.class_out = nn.Conv2d(channels_in, class_channels, 3, padding=1)
+        _start(self.class_out, 0.0)
+
+    def forward(self, towers: Sequence[TowerFeatures]) -> Tensor:
+        """(B, A, class channels) for one prior per cell of each level."""
+        logits = []
+        for level, tower in enumerate(towers):
+            joined = torch.relu(self.joined(torch.cat(tower, dim=1)))
+            logits.append(_by_prior(self.class_out(self.tower(joined, level)), self.class_channels))
+        return torch.cat(logits, dim=1)
 
 
 class ProposalHead(nn.Module):

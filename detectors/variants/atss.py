@@ -9,7 +9,7 @@ from pydantic import Field
 
 from detectors.assigners.atss import ATSSAssigner
 from detectors.coders import DeltaCoder
-from detectors.dense import DenseDetector
+from detectors.dense import DenseDetector, Supervision
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
 from detectors.losses.quality import BoxWeights, Quality, box_weights, quality_loss
@@ -65,9 +65,10 @@ def build(config: ATSSConfig, num_classes: int) -> DenseDetector:
         config,
         num_classes,
         make_anchors,
-        assigner=ATSSAssigner(config.closest),
+        supervision=Supervision(
+            ATSSAssigner(config.closest), FocalLoss(config.focal.alpha, config.focal.gamma)
+        ),
         coder=DeltaCoder(centre=0.1, size=0.2),
-        class_loss=FocalLoss(config.focal.alpha, config.focal.gamma),
         box_loss=box_loss(config.box_loss),
         quality_loss=quality_loss(config.quality),
         box_weights=box_weights(config.box_weights),

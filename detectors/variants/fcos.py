@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from detectors.assigners import adaptive
 from detectors.assigners.center import CenterAssigner
 from detectors.coders import DistanceCoder
-from detectors.dense import DenseDetector
+from detectors.dense import DenseDetector, Supervision
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
 from detectors.losses.quality import BoxWeights, Quality, box_weights, quality_loss
@@ -69,9 +69,11 @@ def build(config: FCOSConfig, num_classes: int) -> DenseDetector:
         config,
         num_classes,
         make_points,
-        assigner=center if config.assigner == "center" else adaptive(config.assigner),
+        supervision=Supervision(
+            center if config.assigner == "center" else adaptive(config.assigner),
+            FocalLoss(config.focal.alpha, config.focal.gamma),
+        ),
         coder=DistanceCoder(config.link),
-        class_loss=FocalLoss(config.focal.alpha, config.focal.gamma),
         box_loss=box_loss(config.box_loss),
         quality_loss=quality_loss(config.quality),
         box_weights=box_weights(config.box_weights),

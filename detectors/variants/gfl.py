@@ -10,13 +10,13 @@ from pydantic import Field
 from detectors.assigners.center import CenterAssigner
 from detectors.assigners.task_aligned import TaskAlignedAssigner
 from detectors.coders import DistributionCoder
-from detectors.dense import DenseDetector
+from detectors.dense import DenseDetector, Supervision
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import QualityFocalLoss
 from detectors.losses.distribution import DistributionFocalLoss, SumOfLosses
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, points
-from detectors.pyramid import PyramidConfig, pyramid_detector
+from detectors.pyramid import MakeHead, PyramidConfig, pyramid_detector, same_head
 from detectors.registry import variant
 from detectors.search_range import Choice, OnlyIf, Range
 
@@ -62,14 +62,35 @@ def make_points(config: GFLConfig, strides: Sequence[int]) -> GridPriors:
 )
 def build(config: GFLConfig, num_classes: int) -> DenseDetector:
     """GFL: distributions over distances, and one score for class and box quality."""
-    task_aligned = TaskAlignedAssigner(config.top, config.alpha)
+    return gfl_detector(config, num_classes, gfl_supervision(config))
+
+
+def gfl_supervision(config: GFLConfig) -> Supervision:
+    """Assigner and class loss of the settings."""
+    assigner = (
+        TaskAlignedAssigner(config.top, config.alpha)
+        if config.assigner == "task_aligned"
+        else CenterAssigner()
+    )
+    return Supervision(assigner, QualityFocalLoss(config.beta))
+
+
+def gfl_detector(
+    config: GFLConfig,
+    num_classes: int,
+    supervision: Supervision,
+    auxiliary: Supervision | None = None,
+    make_head: MakeHead = same_head,
+) -> DenseDetector:
+    """GFL with other supervision or another head; see `pyramid_detector` for the arguments."""
     losses = [(box_loss(config.box_loss), 1.0), (DistributionFocalLoss(), config.distribution_weight)]
     return pyramid_detector(
         config,
         num_classes,
         make_points,
-        assigner=task_aligned if config.assigner == "task_aligned" else CenterAssigner(),
+        supervision=supervision,
+        auxiliary=auxiliary,
         coder=DistributionCoder(config.bins),
-        class_loss=QualityFocalLoss(config.beta),
         box_loss=SumOfLosses(losses),
+        make_head=make_head,
     )

@@ -10,7 +10,7 @@ from pydantic import Field
 from detectors.assigners import AnchorAssigner, anchor_assigner
 from detectors.assigners.overlap import Forced
 from detectors.coders import DeltaCoder
-from detectors.dense import DenseDetector
+from detectors.dense import DenseDetector, Supervision
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
 from detectors.priors import GridPriors, Sizes, octave_anchors
@@ -76,9 +76,11 @@ def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
         config,
         num_classes,
         make_anchors,
-        assigner=anchor_assigner(config.assigner, config.positive, config.band, config.forced),
+        supervision=Supervision(
+            anchor_assigner(config.assigner, config.positive, config.band, config.forced),
+            FocalLoss(config.focal.alpha, config.focal.gamma),
+        ),
         coder=DeltaCoder(),
-        class_loss=FocalLoss(config.focal.alpha, config.focal.gamma),
         box_loss=box_loss(config.box_loss),
         normalise=config.normalise,
     )

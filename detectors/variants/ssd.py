@@ -12,7 +12,7 @@ from detectors.assigners.overlap import Forced
 from detectors.backbones import make_backbone
 from detectors.candidates import CandidatesConfig
 from detectors.coders import DeltaCoder
-from detectors.dense import DenseConfig, DenseDetector
+from detectors.dense import DenseConfig, DenseDetector, Supervision
 from detectors.heads.dense import HeadConv, LevelHead
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import CrossEntropyLoss
@@ -135,8 +135,9 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
         neck=neck,
         head=head,
         priors=priors,
-        assigner=anchor_assigner(config.assigner, config.positive, config.band, config.forced),
+        supervision=Supervision(
+            anchor_assigner(config.assigner, config.positive, config.band, config.forced), class_loss
+        ),
         coder=coder,
-        class_loss=class_loss,
         box_loss=box_loss(config.box_loss),
     )

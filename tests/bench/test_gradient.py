@@ -90,7 +90,7 @@ def test_dividing_a_step_updates_statistics_once_and_keeps_dropout_masks(variant
     step([batch_of([0, 1, 2, 3])])
     assert norms
     assert {int(layer.num_batches_tracked) for layer in norms} == {2}
-    if hasattr(inner, "assigner") and inner.assigner.needs_prediction:
+    if hasattr(inner, "supervision") and inner.supervision.assigner.needs_prediction:
         assert drawn[:2] == drawn[2:]
     assert len(set(drawn[-2:])) == 2
     assert detector.training

@@ -70,7 +70,7 @@ def test_classes_are_weighed_by_the_objects_of_the_training_split(tmp_path):
     _, detector = trained(config, tmp_path)
     truth = open_run_data(config).splits["train"].truth
     counts = [(truth.label == label).sum() for label in range(len(truth.catalog.classes))]
-    weights = detector.class_loss.weights.tolist()
+    weights = detector.supervision.class_loss.weights.tolist()
     assert len(set(counts)) > 1
     assert [n * w for n, w in zip(counts, weights, strict=True)] == pytest.approx(
         [counts[0] * weights[0]] * len(counts)

@@ -57,8 +57,9 @@ def separate_scores(output: Output) -> Output:
 
 @select_image.register
 def _(output: DenseOutput, k: int) -> DenseOutput:
-    quality = None if output.quality is None else output.quality[k : k + 1]
-    return output._replace(logits=output.logits[k : k + 1], codes=output.codes[k : k + 1], quality=quality)
+    names = ("logits", "codes", "quality", "auxiliary")
+    maps = {name: getattr(output, name) for name in names}
+    return output._replace(**{name: each[k : k + 1] for name, each in maps.items() if each is not None})
 
 
 @separate_scores.register

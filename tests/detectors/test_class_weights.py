@@ -84,6 +84,6 @@ def test_every_dense_variant_passes_them_to_its_class_loss(name):
         ),
         3,
     )
-    assert detector.class_loss.weights is None
+    assert detector.supervision.class_loss.weights is None
     detector.weigh_classes([100, 50, 10], NAMES)
-    assert detector.class_loss.weights.tolist() == pytest.approx([3 / 13, 6 / 13, 30 / 13])
+    assert detector.supervision.class_loss.weights.tolist() == pytest.approx([3 / 13, 6 / 13, 30 / 13])

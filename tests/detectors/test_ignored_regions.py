@@ -63,7 +63,7 @@ def scored(name, side=64):
     detector = variant.build(variant.config.model_validate({"backbone": {"base_channel": 4}}), 2)
     output = detector(torch.rand(1, 3, side, side))
     logits = torch.randn(output.logits.shape, generator=torch.Generator().manual_seed(1))
-    return detector, output._replace(logits=logits.requires_grad_(), auxiliary=None)
+    return detector, output._replace(logits=logits.requires_grad_())
 
 
 @pytest.mark.parametrize("name", DENSE)
@@ -85,7 +85,7 @@ def test_objects_within_an_ignored_region_are_learned_as_without_it(name):
     detector, output = scored(name)
     box, label = torch.tensor([[10.0, 8, 34, 36]]), torch.tensor([0])
     found = [
-        detector._assign(output, [Targets(box, label, ignored=regions)], detector.supervision, 1)[1].objects
+        detector._assign(detector._branches(output)[0], [Targets(box, label, ignored=regions)], 1)[1].objects
         for regions in (None, WHOLE)
     ]
     assert (found[0] >= 0).any()

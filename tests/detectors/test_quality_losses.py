@@ -118,7 +118,7 @@ def test_weights_by_centerness_give_the_weighted_mean_of_the_box_losses(name):
             output = detectors[kind](images)
         losses[kind] = detectors[kind].losses(output, targets)
     truth = pad_targets(targets)
-    assignment = detectors["equal"].assigner(truth, output.priors, output.levels)
+    assignment = detectors["equal"].supervision.assigner(truth, output.priors, output.levels)
     weights, costs = [], []
     for image, prior in (assignment.objects >= 0).nonzero().tolist():
         box, corners = truth.boxes[image, assignment.objects[image, prior]], output.priors[prior]

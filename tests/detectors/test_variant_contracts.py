@@ -330,6 +330,7 @@ def test_variant_and_its_settings_are_described(variant):
         "proposals",
         "regions",
         "windows",
+        "one_to_one",
     }
     assert set(undescribed) <= sections
 
