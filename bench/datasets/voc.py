@@ -39,6 +39,7 @@ class VocOptions(FolderOptions):
 
 def _read(path: Path, files: Sequence[Path], options: VocOptions) -> list[AnnotatedImages]:
     root = voc_folder(path)
+    files = voc.without_turned_twins(files)
     listed = find_parts(root, files)
     for part in listed:
         folder = files[0].parent.name

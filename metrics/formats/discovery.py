@@ -273,6 +273,7 @@ def _read_voc(root: Path, files: Sequence[Path], split: str | None, pixels: Pixe
     from metrics.formats import voc
     from metrics.formats.voc_splits import find_parts, listed_names
 
+    files = voc.without_turned_twins(files)
     whole = voc.read_truth(
         files, pixels=pixels
     )  # classes of the whole data set: a rare class may be absent from a split

@@ -24,6 +24,8 @@ from metrics.errors import InputError
 from metrics.formats.image_annotations import bounding_corners, comma_hint
 from metrics.formats.plausibility import check_annotations, require_image_size, warn_rows
 from metrics.formats.untrusted import read_xml
+from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, Catalog
 
@@ -49,6 +51,7 @@ class VOCAnnotation:
         boxes: (N, 4) xyxy, pixels counted from 0 at the image's edge.
         difficult: (N,) bool: counts neither as found nor as missed.
         truncated: (N,) bool: extends beyond the image. Such objects count like all others.
+        without_box: number of further objects that are marked as without a box.
     """
 
     file_name: str
@@ -57,6 +60,7 @@ class VOCAnnotation:
     boxes: NDArray[np.float64]
     difficult: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
+    without_box: int = 0
 
 
 def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnotation:
@@ -77,7 +81,8 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
         raise InputError(f"unknown pixels {pixels!r}; known: {', '.join(get_args(Pixels))}")
     where = str(path)
     root = read_xml(path, "annotation", _LARGEST)
-    objects = _objects(root, where)
+    every = _objects(root, where)
+    objects = [element for element in every if not _is_without_box(element)]
     places = [f"{where}: object {number}" for number in range(1, len(objects) + 1)]
     names = [_name(element, place) for element, place in zip(objects, places, strict=True)]
     corners = np.array(
@@ -102,6 +107,7 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
         corners,
         _flags(objects, "difficult"),
         _flags(objects, "truncated"),
+        len(every) - len(objects),
     )
 
 
@@ -123,6 +129,10 @@ def read_truth(
     id_of = image_ids(list(map(Path, xml_paths)))
     paths = sorted(id_of, key=id_of.__getitem__)
     annotations = [read_annotation(path, pixels) for path in paths]
+    without_box = sum(annotation.without_box for annotation in annotations)
+    if without_box:
+        text = f"VOC annotations: {plural(without_box, 'object is', 'objects are')} marked as without box (nobndbox) and left out"
+        report(Note("left_out", text, "VOC annotations", {"objects": without_box}))
     if classes is None:
         classes = sorted({name for annotation in annotations for name in annotation.names})
     label = {name: index for index, name in enumerate(classes)}
@@ -185,6 +195,25 @@ def image_ids(paths: Sequence[Path]) -> dict[Path, str]:
         common = Path(os.path.commonpath([path.parent for path in paths]))
         ids = {path: path.relative_to(common).with_suffix("").as_posix() for path in paths}
     return ids
+
+
+def without_turned_twins(files: Sequence[Path]) -> list[Path]:
+    """The files but those of turned boxes of images that have upright ones as well, as DIOR has in two folders; reported."""
+    upright = {file.name for file in files if file.parent.name.lower().startswith("horizontal")}
+    turned = [
+        file for file in files if file.parent.name.lower().startswith("oriented") and file.name in upright
+    ]
+    if turned:
+        folder = turned[0].parent
+        text = f"{folder}: {plural(len(turned), 'file is', 'files are')} not read, because those of upright boxes are; to read them, move the others away"
+        report(Note("files_beside", text, str(folder), {"files": len(turned)}))
+    left_out = set(turned)
+    return [file for file in files if file not in left_out]
+
+
+def _is_without_box(element: Element) -> bool:
+    """Whether an object is marked as one without a box, as scenes and the like in Flickr30k Entities."""
+    return element.find("bndbox") is None and (element.findtext("nobndbox") or "").strip() == "1"
 
 
 def _objects(root: Element, where: str) -> list[Element]:
