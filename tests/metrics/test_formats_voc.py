@@ -97,7 +97,7 @@ def test_a_file_without_size_or_objects_is_read(tmp_path: Path) -> None:
 
 def test_blood_cells_read_as_described(shared_data: Path) -> None:
     folder = shared_data / "bccd"
-    with pytest.warns(InputWarning, match=r"2 of 4888 objects have no width or no height"):
+    with pytest.warns(InputWarning, match=r"2 of 4,888 objects have no width or no height"):
         whole = voc.read_truth((folder / "Annotations").glob("*.xml"))
     assert whole.catalog.classes == ("Platelets", "RBC", "WBC")
     assert len(whole.catalog.image_ids) == 364

@@ -513,3 +513,58 @@ def test_images_of_coco_may_have_their_file_under_another_key(tmp_path: Path) ->
     assert "other_keys" in notes
     rows.append({"id": 2, "width": 64, "height": 48})
     assert read(write_json(tmp_path / "train.json", document))[0].catalog.file_names == ("", "")
+
+
+def test_regions_of_kitti_tracking_are_crowds_and_frames_without_lines_are_empty(tmp_path: Path) -> None:
+    rest = "-2.5 120.1 130.2 150.5 170.0 1.7 0.7 1.0 -5 1 8 -1.8"
+    region = "0 -1 DontCare -1 -1 -10.0 219.31 188.49 245.5 218.56 -1000 -1000 -1000 -10 -1 -1 -1"
+    write_text(
+        tmp_path / "training" / "label_02" / "0000.txt",
+        f"{region}\n0 2 Pedestrian 0 1 {rest}\n2 2 Car 1 0 {rest}\n",
+    )
+    for frame in range(3):
+        image(tmp_path / "training" / "image_02" / "0000" / f"{frame:06d}.png")
+    table, notes = read(tmp_path)
+    box, ignored = (120.1, 130.2, 150.5, 170.0), (219.31, 188.49, 245.5, 218.56, "crowd")
+    assert objects(table) == [
+        ("000000", "Car", *ignored),
+        ("000000", "Pedestrian", *box),
+        ("000000", "Pedestrian", *ignored),
+        ("000002", "Car", *box),
+    ]
+    assert len(table.catalog.image_ids) == 3
+    assert notes["ignored_regions"].values == {"regions": 1}
+
+
+def test_text_of_sroie_has_files_called_like_the_images(tmp_path: Path) -> None:
+    image(tmp_path / "X0001.jpg", (500, 200))
+    write_text(
+        tmp_path / "X0001.txt",
+        "72,25,326,25,326,64,72,64,TAN WOON YANN\r\n50,82,440,82,440,121,50,121,BOOK TA .K(TAMAN, DAYA)\r\n",
+    )
+    assert objects(read(tmp_path)[0]) == [
+        ("X0001", "text", 50, 82, 440, 121),
+        ("X0001", "text", 72, 25, 326, 64),
+    ]
+
+
+def test_objects_that_voc_marks_as_without_box_are_left_out(tmp_path: Path) -> None:
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
+    things = f"<object><name>1</name><name>2</name>{box}</object><object><name>3</name><scene>1</scene><nobndbox>1</nobndbox></object>"
+    write_text(
+        tmp_path / "Annotations" / "a.xml", f"<annotation><filename>a.jpg</filename>{things}</annotation>"
+    )
+    table, notes = read(tmp_path)
+    assert objects(table) == [("a", "1", 0, 1, 30, 40)]
+    assert notes["left_out"].values == {"objects": 1}
+
+
+def test_upright_boxes_of_dior_are_read_where_turned_ones_lie_beside_them(tmp_path: Path) -> None:
+    box = "<bndbox><xmin>{}</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
+    for first, folder in ((1, "Horizontal Bounding Boxes"), (9, "Oriented Bounding Boxes")):
+        text = f"<annotation><object><name>dam</name>{box.format(first)}</object></annotation>"
+        write_text(tmp_path / "Annotations" / folder / "00001.xml", text)
+    image(tmp_path / "JPEGImages-trainval" / "00001.jpg")
+    table, notes = read(tmp_path)
+    assert objects(table) == [("00001", "dam", 0, 1, 30, 40)]
+    assert notes["files_beside"].values == {"files": 1}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.formats.file_listing import visible_files
+from metrics.formats.file_listing import image_text_files, visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, bounding_corners, number
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_text
@@ -21,6 +21,8 @@ _LINE = re.compile(
     rf"\s*(?P<numbers>-?[\d.]+(?:{_BETWEEN}-?[\d.]+){{7}}|-?[\d.]+(?:{_BETWEEN}-?[\d.]+){{3}}){_BETWEEN}(?P<text>.*)"
 )
 """Eight or four numbers, and a text that may have commas; of more numbers, the first eight are the corners."""
+_WITH_COMMAS = re.compile(r"\s*-?\d+(\s*,\s*-?\d+){7}\s*,\s*\S*[^\d\s,.]")
+"""Eight whole numbers and a text, with commas: of files without the prefix, as of SROIE."""
 _PREFIX = "gt_"
 _OF_UAVDT = ("gt_whole.txt", "gt_ignore.txt")
 _TRIED = 20
@@ -32,6 +34,11 @@ def _files(path: Path) -> list[Path]:
     for pattern in (f"{_PREFIX}*.txt", f"*/{_PREFIX}*.txt", f"*/*/{_PREFIX}*.txt"):
         files = [file for file in visible_files(path, pattern) if file.name not in _OF_UAVDT]
         if files and any(_LINE.fullmatch(_first_line(file)) for file in files[:_TRIED]):
+            return files
+    for pattern in ("*.txt", "*/*.txt", "*/*/*.txt"):
+        files = image_text_files(path, pattern)
+        first = [line for file in files[:_TRIED] if (line := _first_line(file))]
+        if first and all(map(_WITH_COMMAS.match, first)):
             return files
     return []
 
