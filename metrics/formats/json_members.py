@@ -41,6 +41,18 @@ def objects_in(row: Mapping[str, Any], key: str, where: str) -> list[dict[str, A
     ]
 
 
+def text_in(row: Mapping[str, Any], key: str, where: str) -> str:
+    """The text under a key of a JSON object.
+
+    Raises:
+        InputError: it is missing or empty, or a value of another type.
+    """
+    value = row.get(key)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{where}: has no {key}")
+    return value
+
+
 def points_in(row: Mapping[str, Any], key: str, where: str) -> list[tuple[Any, Any]]:
     """The list of pairs under a key of a JSON object; empty if it is missing, null or empty.
 

@@ -20,7 +20,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
-from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.json_members import object_in, objects_in, text_in
 from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_head, read_json
 
@@ -65,9 +65,7 @@ def _image(frame: Any, where: str, purpose: str | None, left_out: Counter[str]) 
             left_out[str(label.get("category"))[:40]] += 1
             continue
         place = f"{where}: labels[{k}]"
-        category = label.get("category")
-        if not isinstance(category, str) or not category:
-            raise InputError(f"{place}: has no category")
+        category = text_in(label, "category", place)
         x1, y1, x2, y2 = (number(box.get(key), place) for key in ("x1", "y1", "x2", "y2"))
         attributes = object_in(label, "attributes", place)
         boxes.append(

@@ -8,7 +8,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
-from metrics.formats.json_members import objects_in
+from metrics.formats.json_members import objects_in, text_in
 from metrics.formats.untrusted import read_head
 from metrics.formats.yaml_text import read_yaml_list
 
@@ -39,9 +39,7 @@ def _image(row: Any, where: str, purpose: str | None) -> ImageAnnotation:
     boxes = []
     for k, each in enumerate(objects_in(row, "boxes", where)):
         place = f"{where}: boxes[{k}]"
-        label = each.get("label")
-        if not isinstance(label, str) or not label:
-            raise InputError(f"{place}: has no label")
+        label = text_in(each, "label", place)
         x1, y1, x2, y2 = (number(each.get(side), f"{place}: {side}") for side in _SIDES)
         boxes.append(Box(label, (x1, y1, x2, y2)))
     return ImageAnnotation(row["path"], tuple(boxes), purpose=purpose)

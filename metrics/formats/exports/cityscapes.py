@@ -19,7 +19,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
-from metrics.formats.json_members import list_in, objects_in, points_in
+from metrics.formats.json_members import list_in, objects_in, points_in, text_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.unpublished import without_unpublished
 from metrics.formats.untrusted import read_head, read_json
@@ -102,9 +102,7 @@ def _image(file: Path, root: Path, counts: Counter[str], left_out: Counter[str])
 
 
 def _box(each: dict[str, Any], where: str, counts: Counter[str], left_out: Counter[str]) -> Box | None:
-    label = each.get("label")
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no label")
+    label = text_in(each, "label", where)
     if each.get("deleted"):
         left_out["deleted"] += 1
         return None

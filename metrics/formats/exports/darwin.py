@@ -21,7 +21,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
     without_partial_purposes,
 )
-from metrics.formats.json_members import list_in, object_in, objects_in
+from metrics.formats.json_members import list_in, object_in, objects_in, text_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_head, read_json
@@ -86,9 +86,7 @@ def _image(file: Path, root: Path, left_out: Counter[str]) -> ImageAnnotation:
 
 
 def _box(each: dict[str, Any], where: str, left_out: Counter[str]) -> Box | None:
-    label = each.get("name")
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no name")
+    label = text_in(each, "name", where)
     score = score_in(object_in(each, "inference", where))
     box = object_in(each, "bounding_box", where)
     if box:

@@ -19,7 +19,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
     without_partial_purposes,
 )
-from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.json_members import object_in, objects_in, text_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 
@@ -67,9 +67,7 @@ def _image(file: Path, left_out: Counter[str]) -> ImageAnnotation:
 
 
 def _box(each: Mapping[str, Any], where: str, left_out: Counter[str]) -> Box | None:
-    label, kind = each.get("label"), str(each.get("type"))[:40]
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no label")
+    label, kind = text_in(each, "label", where), str(each.get("type"))[:40]
     if kind == "ellipse":
         at = object_in(each, "coordinates", where)
         centre = object_in(at, "center", where) or at

@@ -9,7 +9,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, four_numbers
-from metrics.formats.json_members import object_in
+from metrics.formats.json_members import object_in, text_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 
@@ -49,9 +49,7 @@ def _image(file: Path, root: Path) -> ImageAnnotation:
 
 
 def _box(item: Mapping[str, Any], where: str) -> Box:
-    label = item.get("category_name")
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no category_name")
+    label = text_in(item, "category_name", where)
     return Box(label, four_numbers(item.get("bounding_box"), f"{where}: bounding_box", "[x1, y1, x2, y2]"))
 
 

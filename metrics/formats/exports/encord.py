@@ -20,7 +20,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
     rotated_corners,
 )
-from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.json_members import object_in, objects_in, text_in
 from metrics.formats.untrusted import read_head, read_json
 
 _SIDES = ("x", "y", "w", "h")
@@ -84,9 +84,7 @@ def _image(
 
 
 def _box(each: Mapping[str, Any], size: tuple[int, int], where: str, left_out: Counter[str]) -> Box | None:
-    label, kind = each.get("name"), str(each.get("shape"))[:40]
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no name")
+    label, kind = text_in(each, "name", where), str(each.get("shape"))[:40]
     height, width = size
     if kind == "bounding_box":
         return Box(label, _corners(object_in(each, "boundingBox", where), size, where))

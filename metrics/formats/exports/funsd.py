@@ -16,7 +16,7 @@ from metrics.formats.image_annotations import (
     four_numbers,
     number,
 )
-from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.json_members import object_in, objects_in, text_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 
@@ -64,9 +64,7 @@ def _boxes(page: Mapping[str, Any], key: str, where: str) -> tuple[Box, ...]:
 
 
 def _box(each: Mapping[str, Any], where: str) -> Box:
-    label = each.get("label")
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no label")
+    label = text_in(each, "label", where)
     return Box(label, four_numbers(each.get("box"), f"{where}: box", "[x1, y1, x2, y2]"))
 
 

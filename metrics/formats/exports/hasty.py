@@ -17,7 +17,7 @@ from metrics.formats.image_annotations import (
     number,
     without_partial_purposes,
 )
-from metrics.formats.json_members import objects_in
+from metrics.formats.json_members import objects_in, text_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_json
 
@@ -60,9 +60,7 @@ def _image(row: Mapping[str, Any], where: str, purpose: str | None) -> ImageAnno
 
 
 def _box(each: Mapping[str, Any], where: str) -> Box:
-    label = each.get("class_name")
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no class_name")
+    label = text_in(each, "class_name", where)
     return Box(label, four_numbers(each.get("bbox"), f"{where}: bbox", "[x1, y1, x2, y2]"))
 
 

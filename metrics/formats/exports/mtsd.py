@@ -16,7 +16,7 @@ from metrics.formats.image_annotations import (
     number,
     without_partial_purposes,
 )
-from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.json_members import object_in, objects_in, text_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_json, read_text
 from metrics.notes import Note, report
@@ -71,9 +71,7 @@ def _image(file: Path, top: Path, purpose: str | None) -> ImageAnnotation:
 
 def _boxes(each: Mapping[str, Any], where: str) -> list[Box]:
     """The box of a sign; of one that the border of a panorama divides, its two parts, which are ignored."""
-    label, box = each.get("label"), object_in(each, "bbox", where)
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no label")
+    label, box = text_in(each, "label", where), object_in(each, "bbox", where)
     crossing = object_in(box, _CROSSING, f"{where}: bbox")
     if crossing:
         parts = [object_in(crossing, key, f"{where}: bbox: {_CROSSING}") for key in crossing]

@@ -16,6 +16,7 @@ from metrics.formats.image_annotations import (
     number,
     without_partial_purposes,
 )
+from metrics.formats.json_members import text_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.unpublished import without_unpublished
 from metrics.formats.untrusted import read_json
@@ -39,15 +40,17 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 
 def _images(file: Path) -> list[ImageAnnotation]:
     """The key frames of a split; only these are annotated."""
-    names = {_text(row, "token", where): _text(row, "name", where) for where, row in _rows(file, _CLASSES)}
+    names = {
+        text_in(row, "token", where): text_in(row, "name", where) for where, row in _rows(file, _CLASSES)
+    }
     boxes: dict[str, list[Box]] = {}
     frames = [
         (where, row) for where, row in _rows(file, _IMAGES) if row.get("is_key_frame") and _is_image(row)
     ]
     for where, row in frames:
-        boxes[_text(row, "token", where)] = []
+        boxes[text_in(row, "token", where)] = []
     for where, row in _rows(file, _OBJECTS):
-        image, category = _text(row, "sample_data_token", where), _text(row, "category_token", where)
+        image, category = text_in(row, "sample_data_token", where), text_in(row, "category_token", where)
         if image not in boxes:
             raise InputError(f"{where}: sample_data_token {image[:40]!r} is not of a key frame in {_IMAGES}")
         if category not in names:
@@ -64,7 +67,7 @@ def _is_image(row: dict[str, Any]) -> bool:
 def _image(row: dict[str, Any], boxes: tuple[Box, ...], file: Path, where: str) -> ImageAnnotation:
     height, width = (int(number(row.get(key) or 0, f"{where}: {key}")) for key in ("height", "width"))
     return ImageAnnotation(
-        _text(row, "filename", where), boxes, (height, width), parse_purpose(file.parent.name)
+        text_in(row, "filename", where), boxes, (height, width), parse_purpose(file.parent.name)
     )
 
 
@@ -74,13 +77,6 @@ def _rows(file: Path, name: str) -> list[tuple[str, dict[str, Any]]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{table}: expected a list of objects")
     return [(f"{table}: [{k}]", row) for k, row in enumerate(rows)]
-
-
-def _text(row: dict[str, Any], key: str, where: str) -> str:
-    value = row.get(key)
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{where}: has no {key}")
-    return value
 
 
 EXPORT = Export(

@@ -17,7 +17,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
-from metrics.formats.json_members import list_in, objects_in
+from metrics.formats.json_members import list_in, objects_in, text_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 
@@ -62,9 +62,7 @@ def _image(file: Path, top: Path, left_out: Counter[str]) -> ImageAnnotation:
 
 
 def _box(each: Mapping[str, Any], where: str, left_out: Counter[str]) -> Box | None:
-    label = each.get("label")
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no label")
+    label = text_in(each, "label", where)
     if "x_y_w_h" not in each:
         left_out[next((key for key in each if key != "label"), "without shape")[:40]] += 1
         return None

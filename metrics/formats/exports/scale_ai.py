@@ -18,7 +18,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
-from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.json_members import object_in, objects_in, text_in
 from metrics.formats.untrusted import read_head, read_json, read_json_lines
 
 _LISTS = ("docs", "tasks")
@@ -81,9 +81,7 @@ def _image(task: Any, where: str, purpose: str | None, left_out: Counter[str]) -
 
 
 def _box(each: dict[str, Any], where: str, left_out: Counter[str]) -> Box | None:
-    label = each.get("label")
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no label")
+    label = text_in(each, "label", where)
     sides = ("left", "top", "width", "height")
     if set(sides) <= set(each):
         x, y, w, h = (number(each[key], f"{where}: {key}") for key in sides)

@@ -18,7 +18,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
-from metrics.formats.json_members import object_in, objects_in, points_in
+from metrics.formats.json_members import object_in, objects_in, points_in, text_in
 from metrics.formats.untrusted import contains_all, read_json
 
 _LABEL_SET = "ground-truth"
@@ -75,9 +75,7 @@ def _images(
     images = []
     for k, sample in enumerate(objects_in(dataset, "samples", where)):
         place = f"{where}: samples[{k}]"
-        name = sample.get("name")
-        if not isinstance(name, str) or not name:
-            raise InputError(f"{place}: has no name")
+        name = text_in(sample, "name", place)
         label = _label(sample, place)
         state = str(label.get("label_status") or "").lower()
         if not label or state in _UNLABELED:

@@ -20,7 +20,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
     without_partial_purposes,
 )
-from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.json_members import object_in, objects_in, text_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 
@@ -85,12 +85,11 @@ def _image(
 
 
 def _box(each: dict[str, Any], where: str, left_out: Counter[str]) -> Box | None:
-    label, kind, points = each.get("className"), each.get("type"), each.get("points")
+    kind, points = each.get("type"), each.get("points")
     if kind == "tag":
         left_out["tag"] += 1
         return None
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no className")
+    label = text_in(each, "className", where)
     corners: Corners | None = None
     if kind in ("bbox", "rbbox") and isinstance(points, dict):
         pairs = [(points.get(f"x{k}"), points.get(f"y{k}")) for k in range(1, 5 if kind == "rbbox" else 3)]

@@ -15,7 +15,7 @@ from metrics.formats.image_annotations import (
     number,
 )
 from metrics.formats.image_search import spellings
-from metrics.formats.json_members import object_in, objects_in
+from metrics.formats.json_members import object_in, objects_in, text_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
@@ -70,9 +70,7 @@ def _image(row: Any, where: str) -> ImageAnnotation:
 
 
 def _box(each: dict[str, Any], where: str) -> Box:
-    label, box = each.get("category"), object_in(each, "bbox", where)
-    if not isinstance(label, str) or not label:
-        raise InputError(f"{where}: has no category")
+    label, box = text_in(each, "category", where), object_in(each, "bbox", where)
     x1, y1, x2, y2 = (number(box.get(side), f"{where}: bbox: {side}") for side in _SIDES)
     return Box(label, (x1, y1, x2, y2))
 
