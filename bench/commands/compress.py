@@ -102,7 +102,7 @@ def command(
     ] = None,
     cost: Annotated[
         Literal["latency", "size"],
-        typer.Option(metavar="latency|size", help="With --search: what is traded against AP."),
+        typer.Option(metavar="latency|size", help="With --search: cost that is kept low beside a high AP."),
     ] = "latency",
     set_: options.Sets = None,
     images: Annotated[

@@ -76,10 +76,12 @@ def report_unreadable(problems: Mapping[int, str], total: int, what: str, option
     first = "; ".join(list(problems.values())[:5])
     more = f"; and {len(problems) - 5:,} more" if len(problems) > 5 else ""
     sentence = f"{what}: {len(problems):,} of {plural(total, 'image')} cannot be read: {first}{more}"
+    if len(problems) == total:
+        raise InputError(
+            f"{sentence}. No readable image is left; if the images are elsewhere, set data.images to the folder that holds them"
+        )
     if not options.allow_missing:
         raise InputError(f"{sentence}. Replace them, or leave them out with --set data.allow_missing=true")
-    if len(problems) == total:
-        raise InputError(f"{sentence}. No readable image is left")
     text = f"{sentence}. They are left out, so results are based on fewer images"
     values = {"images": len(problems), "of": total}
     report(Note("unreadable_images", text, what, values, tuple(problems.values())), InputWarning)

@@ -216,7 +216,7 @@ def _detect(path: Path) -> DataLocation:
         advice = near_miss(path)
         raise InputError(
             f"{path}: unknown data set format; {advice + '; ' if advice else ''}looked for {own}; and for layouts of other tools ({', '.join(exports())}; "
-            f"docs/formats.md says what they look like); found {_contents(path)}; "
+            f"docs/formats.md describes them); found {_contents(path)}; "
             f"set the format with --format if it is one of these"
         )
     name, *others = found

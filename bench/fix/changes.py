@@ -80,8 +80,8 @@ TITLES = {
     ),
     "repeated_images": ("copy of an image removed", "copies of images removed"),
     "rotated_images": (
-        "image rotated as its EXIF orientation says",
-        "images rotated as their EXIF orientation says",
+        "image rotated by its EXIF orientation",
+        "images rotated by their EXIF orientation",
     ),
     "invisible_in_class_names": (
         "class name freed of invisible characters and spaces around it",

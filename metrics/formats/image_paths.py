@@ -223,5 +223,5 @@ def _report_searched(searched: dict[str, Path], count: int, root: Path, what: st
         name, path = next(iter(searched.items()))
         folder = real_path(root)
         shown = path.relative_to(folder) if path.is_relative_to(folder) else path
-        text = f"{what}: {len(searched):,} of {plural(count, 'image')} {agree(len(searched), 'is not where it says and was', 'are not where it says and were')} found by name: {name!r} is {shown}"
+        text = f"{what}: {len(searched):,} of {plural(count, 'image')} {agree(len(searched), 'is not at the given path and was', 'are not at the given paths and were')} found by name: {name!r} is {shown}"
         report(Note("found_elsewhere", text, what, {"images": len(searched), "of": count}))

@@ -158,8 +158,8 @@ def _row(words: list[str], names: Sequence[str], where: str, keypoints: tuple[in
         expected = 4 + keypoints[0] * keypoints[1]
         if len(numbers) not in (4, expected):
             raise InputError(
-                f"{where}: expected class cx cy w h and {plural(keypoints[0], 'keypoint')} of {plural(keypoints[1], 'number')}, as kpt_shape "
-                f"says, {plural(1 + expected, 'number')}; got {len(words):,}"
+                f"{where}: expected class cx cy w h and {plural(keypoints[0], 'keypoint')} of {plural(keypoints[1], 'number')} (kpt_shape), "
+                f"{plural(1 + expected, 'number')}; got {len(words):,}"
             )
     elif len(numbers) == 5:
         raise InputError(

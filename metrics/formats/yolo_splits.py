@@ -267,11 +267,11 @@ class _ImageList:
             ) from error
 
     def report_moved(self) -> None:
-        """Report the images that are not where the lines say."""
+        """Report the images that are not at the paths of the lines."""
         if self._moved:
             line, image = self._moved[0]
             text = (
-                f"{self.file}: {len(self._moved):,} of {plural(self._count, 'image')} {agree(len(self._moved), 'is not where it says and was', 'are not where it says and were')} found by name: "
+                f"{self.file}: {len(self._moved):,} of {plural(self._count, 'image')} {agree(len(self._moved), 'is not at the given path and was', 'are not at the given paths and were')} found by name: "
                 f"{line} is {image.relative_to(self.root)}"
             )
             values = {"images": len(self._moved), "of": self._count}

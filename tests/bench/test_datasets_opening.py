@@ -270,12 +270,15 @@ def test_fault_27_a_truncated_image_is_detected_by_check_whole_or_when_it_is_loa
         assert sum(sizes(open_dataset(tmp_path, check="whole", allow_missing=True)).values()) == 9
 
 
-def test_fault_27_no_image_left_is_an_error_also_with_allow_missing(tmp_path):
+@pytest.mark.parametrize("allowed", [False, True])
+def test_fault_27_no_image_left_is_an_error_also_with_allow_missing(allowed, tmp_path):
     write_coco(tmp_path / "a.json", pictures(3))
     for path in tmp_path.glob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(InputError, match=r"3 of 3 images cannot be read.*No readable image is left"):
-        open_dataset(tmp_path, allow_missing=True)
+    with pytest.raises(
+        InputError, match=r"3 of 3 images cannot be read.*No readable image is left; .*data\.images"
+    ):
+        open_dataset(tmp_path, allow_missing=allowed)
 
 
 def test_fault_27_a_setting_names_the_folder_of_the_images(tmp_path):
