@@ -15,7 +15,7 @@ from bench.pipeline.input_sizes import sizes_around
 from bench.pipeline.loader import make_loader
 from bench.process.log import Log
 from bench.settings.config import RunConfig
-from metrics.errors import InputError
+from metrics.errors import InputError, is_out_of_memory
 from metrics.messages import reason
 
 
@@ -33,11 +33,10 @@ def prepare_detector(
         resumed: whether its state is loaded afterwards, so that it need not see images.
 
     Raises:
-        InputError: the detector cannot compute the smallest input of multi-scale training.
+        InputError: the detector has no output for images of the network's input size, or for the smallest of multi-scale training.
     """
     detector.to(accelerator.device)
-    if config.train.multi_scale:
-        _require_any_size(detector, config, accelerator.device)
+    _require_outputs(detector, config, accelerator.device)
     _weigh_classes(detector, split)
     if resumed:
         return
@@ -60,19 +59,28 @@ def detector_notes(detector: nn.Module, objects: Sequence[int], config: RunConfi
     return [f"{config.variant}: {note}" for note in remarks]
 
 
-def _require_any_size(detector: nn.Module, config: RunConfig, device: torch.device) -> None:
-    """Raise InputError if the detector cannot compute the smallest input of multi-scale training."""
-    spread = config.train.multi_scale
-    (height, width), *_ = sizes_around(config.image.size, spread)
+def _require_outputs(detector: nn.Module, config: RunConfig, device: torch.device) -> None:
+    """Raise InputError if the detector has no output for the network's input, or for the smallest input of multi-scale training."""
+    spread, (height, width) = config.train.multi_scale, config.image.size
+    of_input = ((height, width), f"image.size={height},{width}", "use a larger one")
+    smallest = (
+        sizes_around(config.image.size, spread)[0],
+        f"train.multi_scale={spread:g}",
+        "lower it, or leave it at 0",
+    )
     mode = detector.training
-    try:
-        with torch.no_grad():
-            detector.eval()(torch.zeros(1, 3, height, width, device=device))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise InputError(
-            f"train.multi_scale={spread:g}: {config.variant} with these settings has no output for images of "
-            f"{height}x{width} ({reason(error)}); lower it, or leave it at 0"
-        ) from error
+    detector.eval()
+    for (high, wide), setting, advice in (of_input, smallest) if spread else (of_input,):
+        try:
+            with torch.no_grad():
+                detector(torch.zeros(1, 3, high, wide, device=device))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise InputError(
+                f"{setting}: {config.variant} with these settings has no output for images of "
+                f"{high}x{wide} ({reason(error)}); {advice}"
+            ) from error
     detector.train(mode)
 
 

@@ -78,7 +78,7 @@ def set_up_training(
 
     Raises:
         InputError: the teacher cannot be imitated by this detector, the budget is less than one update, or the detector has no
-            output for the smallest images of multi-scale training.
+            output for images of the network's input size, or for the smallest of multi-scale training.
         MachineError: the device does not exist.
     """
     position, log = position or Position(), log or Log()

@@ -86,9 +86,9 @@ def test_workers_resuming_and_processes_draw_the_same_sizes():
         assert shapes(batches(rank=rank, world=2)) == whole
 
 
-def trained(folder, log=None, variant="ssd", **settings):
+def trained(folder, log=None, variant="ssd", spread=0.5, **settings):
     config = tiny_config(
-        variant, data__train=8, train__epochs=1, train__multi_scale=0.5, train__checkpoint_minutes=1e-9,
+        variant, data__train=8, train__epochs=1, train__multi_scale=spread, train__checkpoint_minutes=1e-9,
         train__batch=2, **settings,
     )  # fmt: skip
     dataset = open_run_data(config)
@@ -114,3 +114,11 @@ def test_a_network_that_needs_larger_images_is_refused_in_one_line(tmp_path):
     )
     assert text.endswith("); lower it, or leave it at 0")
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("side", [32, 128])
+def test_an_input_that_is_too_small_for_the_network_is_refused_with_advice_that_works(side, tmp_path):
+    sets = {"levels": 6, "unpadded": 2, "spread": 0}
+    with pytest.raises(InputError, match=f"^image.size={side},{side}: ssd .*no output .*; use a larger one$"):
+        trained(tmp_path / "small", **sets, image__size=f"{side},{side}")
+    trained(tmp_path / "large", **sets, image__size="288,288")
