@@ -12,6 +12,7 @@ from bench.data.folder_options import FolderOptions
 from bench.data.split_folders import split_folders
 from bench.data.types import DATASETS, DatasetFormat
 from bench.data.unannotated import report_unannotated
+from metrics.formats.file_listing import top_folder
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_paths import find_annotated, find_image_files
 from metrics.formats.layouts import export_layout
@@ -62,7 +63,7 @@ def _part(
     export: Export,
     options: ExportOptions,
 ) -> AnnotatedImages:
-    root = path if path.is_dir() else path.parent
+    root = top_folder(path)
     what = images[0].purpose or export.name
     if options.images is not None:
         root = Path(options.images)

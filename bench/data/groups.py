@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.data.annotated_images import AnnotatedImages
 from metrics.compare.groups import GROUP_COLUMN, SPLIT_GROUPS, groups_from_csv
 from metrics.errors import InputError
+from metrics.formats.file_listing import top_folder
 from metrics.notes import Note, report
 from metrics.plurals import agree, plural
 from metrics.real_path import real_path
@@ -82,7 +83,7 @@ def _with_column(
 
 
 def _folder(root: Path) -> Path:
-    return real_path(root if root.is_dir() else root.parent)
+    return real_path(top_folder(root))
 
 
 def field_of_groups(groups: str | None) -> str | None:

@@ -13,7 +13,13 @@ from metrics.formats import coco
 from metrics.formats.box_table import BoxTable, read_csv, read_parquet
 from metrics.formats.detection_rows import DetectionSource, find_detection_layout
 from metrics.formats.detections import checked, table_of
-from metrics.formats.file_listing import refuse_unreadable, report_unwrapped, unwrapped, visible_files
+from metrics.formats.file_listing import (
+    refuse_unreadable,
+    report_unwrapped,
+    top_folder,
+    unwrapped,
+    visible_files,
+)
 from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_labels import ImageLabels
@@ -221,7 +227,7 @@ def _in_pixels(images: list[ImageAnnotation], path: Path) -> list[ImageAnnotatio
     relative = [image for image in images if image.relative]
     if not relative:
         return images
-    search = ImageSearch(path if path.is_dir() else path.parent)
+    search = ImageSearch(top_folder(path))
     found = [
         search.find_other_suffix(image.stem, str(path))
         if image.stem

@@ -32,6 +32,11 @@ _LISTS = frozenset(
 )
 
 
+def top_folder(path: Path) -> Path:
+    """The folder of a data set that is given as its folder or as a file in it."""
+    return path if path.is_dir() else path.parent
+
+
 def visible_files(folder: Path, pattern: str) -> list[Path]:
     """Files below a folder that match a pattern, sorted; the suffix in any case of letters.
 

@@ -18,7 +18,7 @@ import numpy as np
 from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.damaged_files import refuse_empty, report_other_files, with_damaged
-from metrics.formats.file_listing import visible_files
+from metrics.formats.file_listing import top_folder, visible_files
 from metrics.formats.image_search import spellings, without_suffix
 from metrics.formats.plausibility import check_annotations, require_image_size
 from metrics.formats.purpose import folder_purpose, parse_purpose
@@ -143,7 +143,7 @@ class Export:
         """
         refuse_empty([file for file in files if not self.per_image or file.suffix.lower() != ".txt"])
         if self.per_image:
-            report_other_files(files, path if path.is_dir() else path.parent)
+            report_other_files(files, top_folder(path))
         return self.read(path, files)
 
 
@@ -300,11 +300,23 @@ def ellipse_corners(centre: tuple[float, float], radii: tuple[float, float], deg
 
 
 def file_purpose(file: Path, root: Path, files: Sequence[Path]) -> str | None:
-    """The split that an annotation file or its folder below `root` is named after, if it is one of several files."""
+    """The split that an annotation file or its folder is named after, if it is one of several files.
+
+    Args:
+        file: one of `files`.
+        root: the data set: its folder, or a file in it.
+        files: all annotation files.
+    """
     if len(files) < 2:
         return None
-    folders = file.relative_to(root).parts[:-1] if file.is_relative_to(root) else ()
+    top = top_folder(root)
+    folders = file.relative_to(top).parts[:-1] if file.is_relative_to(top) else ()
     return parse_purpose(file.stem) or folder_purpose(folders)
+
+
+def folder_prefix(file: Path, root: Path) -> str:
+    """The name of an annotation file's folder with a slash, for the paths of its images; empty in the top folder of `root`."""
+    return f"{file.parent.name}/" if file.parent != top_folder(root) else ""
 
 
 def report_left_out(

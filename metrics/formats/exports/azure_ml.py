@@ -24,9 +24,8 @@ def _is_azure(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     images = [
-        _image(row, where, file_purpose(file, top, files))
+        _image(row, where, file_purpose(file, root, files))
         for file in files
         for where, row in read_json_lines(file)
     ]

@@ -38,10 +38,9 @@ def _is_bdd(file: Path) -> bool:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     left_out: Counter[str] = Counter()
-    top = root if root.is_dir() else root.parent
     images = []
     for file in files:
-        purpose = file_purpose(file, top, files)
+        purpose = file_purpose(file, root, files)
         document = read_json(file)
         frames = document.get("frames") if isinstance(document, dict) else document
         if not isinstance(frames, list):

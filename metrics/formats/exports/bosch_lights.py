@@ -25,9 +25,8 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     return [
-        _image(row, f"{file}: [{k}]", file_purpose(file, top, files))
+        _image(row, f"{file}: [{k}]", file_purpose(file, root, files))
         for file in files
         for k, row in enumerate(read_yaml_list(file, "images with path and boxes"))
     ]

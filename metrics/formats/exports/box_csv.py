@@ -19,6 +19,7 @@ from metrics.formats.image_annotations import (
     exports,
     file_purpose,
     find_files,
+    folder_prefix,
     number,
 )
 from metrics.formats.parquet_rows import parquet_header, parquet_rows
@@ -69,11 +70,10 @@ def _boxes(columns: Mapping[str, str]) -> tuple[str, ...] | None:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     images = []
     for file in files:
-        folder = f"{file.parent.name}/" if file.parent != top else ""
-        images += _images(file, folder, file_purpose(file, top, files))
+        folder = folder_prefix(file, root)
+        images += _images(file, folder, file_purpose(file, root, files))
     return images
 
 

@@ -32,10 +32,9 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     images = []
     for file in files:
-        purpose = file_purpose(file, top, files)
+        purpose = file_purpose(file, root, files)
         of_file = [
             ImageAnnotation(_image(row, where), _boxes(row[_BOXES], f"{where}: BoxesString"), purpose=purpose)
             for where, row in named_rows(file, (_NAME, _BOXES))

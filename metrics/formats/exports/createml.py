@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    file_purpose,
+    find_files,
+    folder_prefix,
+    number,
+)
 from metrics.formats.json_members import objects_in
 from metrics.formats.scored_truth import score_in
 from metrics.formats.untrusted import read_head, read_json
@@ -31,10 +39,9 @@ def _is_createml(file: Path) -> bool:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
-    top = root if root.is_dir() else root.parent
     for file in files:
-        purpose = file_purpose(file, top, files)
-        folder = f"{file.parent.name}/" if file.parent != top else ""
+        purpose = file_purpose(file, root, files)
+        folder = folder_prefix(file, root)
         rows = read_json(file)
         if not isinstance(rows, list):
             raise InputError(f"{file}: expected a list of images")

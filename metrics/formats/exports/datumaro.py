@@ -50,7 +50,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         labels = objects_in(of_labels, "labels", f"{file}: categories: label")
         items = list_in(document, "items", str(file))
         names = [str(label.get("name")) for label in labels]
-        purpose = file_purpose(file, root if root.is_dir() else root.parent, files)
+        purpose = file_purpose(file, root, files)
         images += [
             _image(item, f"{file}: items[{k}]", names, purpose, left_out) for k, item in enumerate(items)
         ]

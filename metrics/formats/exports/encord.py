@@ -36,13 +36,12 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     left_out: Counter[str] = Counter()
     images = []
     for file in files:
         document = read_json(file)
         rows = document if isinstance(document, list) else [document]
-        purpose = file_purpose(file, top, files)
+        purpose = file_purpose(file, root, files)
         for k, row in enumerate(rows):
             where = f"{file}: [{k}]"
             if not isinstance(row, dict):

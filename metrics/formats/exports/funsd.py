@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import top_folder
 from metrics.formats.image_annotations import (
     Box,
     Export,
@@ -34,7 +35,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     return [image for file in files for image in _images(file, top, files)]
 
 

@@ -32,13 +32,12 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     images = []
     for file in files:
         document = read_json(file)
         if not isinstance(document, dict):
             raise InputError(f"{file}: expected an object with label_classes and images")
-        purpose = file_purpose(file, top, files)
+        purpose = file_purpose(file, root, files)
         images += [
             _image(row, f"{file}: images[{k}]", purpose)
             for k, row in enumerate(objects_in(document, "images", str(file)))

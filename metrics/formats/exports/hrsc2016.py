@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import top_folder
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_xml
@@ -25,7 +26,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     return [_image(file, folder_purpose(file.relative_to(top).parts[:-1])) for file in files]
 
 

@@ -28,10 +28,9 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     images = []
     for file in files:
-        purpose = file_purpose(file, top, files)
+        purpose = file_purpose(file, root, files)
         document = read_xml(file, "dataset", LARGEST)
         images += [
             _image(each, f"{file}: image {k}", purpose) for k, each in enumerate(document.iter("image"), 1)

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.fractions import as_fractions
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    file_purpose,
+    find_files,
+    folder_prefix,
+    number,
+)
 from metrics.formats.untrusted import read_head, read_text
 from metrics.plurals import agree, plural
 
@@ -29,11 +37,10 @@ def _is_ours(file: Path) -> bool:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
-    top = root if root.is_dir() else root.parent
     for file in files:
         names = _names(file)
-        purpose = file_purpose(file, top, files)
-        folder = f"{file.parent.name}/" if file.parent != top else ""
+        purpose = file_purpose(file, root, files)
+        folder = folder_prefix(file, root)
         of_file = [
             _image(line, f"{file}:{line_number}", names, folder, purpose)
             for line_number, line in enumerate(read_text(file, 2**30).splitlines(), 1)

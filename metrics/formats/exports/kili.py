@@ -39,14 +39,13 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     left_out: Counter[str] = Counter()
     unlabeled: Counter[str] = Counter()
     images = []
     for file in files:
         document = read_json(file)
         assets = document if isinstance(document, list) else [document]
-        purpose = file_purpose(file, top, files)
+        purpose = file_purpose(file, root, files)
         for k, asset in enumerate(assets):
             images += _image(asset, f"{file}: [{k}]", purpose, left_out, unlabeled)
     report_left_out(unlabeled, str(root), ("asset has no label and is", "assets have no label and are"))

@@ -36,10 +36,9 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     left_out: Counter[str] = Counter()
     images = [
-        _image(row, where, file_purpose(file, top, files), left_out)
+        _image(row, where, file_purpose(file, root, files), left_out)
         for file in files
         for where, row in _rows(file)
     ]

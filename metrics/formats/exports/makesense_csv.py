@@ -44,7 +44,7 @@ def _is_makesense(first: list[str]) -> bool:
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
     for file in files:
-        purpose = file_purpose(file, root if root.is_dir() else root.parent, files)
+        purpose = file_purpose(file, root, files)
         boxes: dict[str, list[Box]] = {}
         sizes: dict[str, tuple[int, int]] = {}
         for where, row in csv_rows(file):

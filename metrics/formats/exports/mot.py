@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import top_folder
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, report_left_out
 from metrics.formats.image_search import spellings
 from metrics.formats.mot_files import CLASSES, Line, frame_names, is_mot, read_lines, report_order
@@ -57,7 +58,7 @@ def _is_of_uavdt(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     files = _without_copies(files, root)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import top_folder
 from metrics.formats.image_annotations import (
     Box,
     Corners,
@@ -39,7 +40,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     purposes = {
         name.strip(): parse_purpose(listed.stem)
         for folder in dict.fromkeys(file.parent.parent for file in files)

@@ -41,7 +41,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
     for file in files:
         names = class_names(file.parent)
-        purpose = file_purpose(file, root if root.is_dir() else root.parent, files)
+        purpose = file_purpose(file, root, files)
         boxes: dict[str, list[Box]] = {}
         for where, row in named_rows(file, COLUMNS):
             identity, label = row["imageid"], names.get(row["labelname"], row["labelname"])

@@ -45,10 +45,9 @@ def _is_number(word: str) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     images = []
     for file in files:
-        purpose = file_purpose(file, top, files)
+        purpose = file_purpose(file, root, files)
         of_file = [
             ImageAnnotation(
                 row[_NAME].strip(),

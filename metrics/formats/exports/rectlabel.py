@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import top_folder
 from metrics.formats.image_annotations import (
     Box,
     Export,
@@ -35,7 +36,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     left_out: Counter[str] = Counter()
     images = [_image(file, top, left_out) for file in files]
     report_left_out(left_out, str(root), ("object has no x_y_w_h and is", "objects have no x_y_w_h and are"))

@@ -22,9 +22,8 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     return [
-        ImageAnnotation(_image(row, where), _boxes(row, where), purpose=file_purpose(file, top, files))
+        ImageAnnotation(_image(row, where), _boxes(row, where), purpose=file_purpose(file, root, files))
         for file in files
         for where, row in named_rows(file, _COLUMNS)
     ]

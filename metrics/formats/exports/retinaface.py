@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import top_folder
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
 from metrics.formats.purpose import folder_purpose, parse_purpose
 from metrics.formats.untrusted import read_head, read_text
@@ -35,7 +36,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     images = []
     for file in files:
         folders = file.relative_to(top).parts[:-1]

@@ -11,7 +11,15 @@ from pathlib import Path, PurePosixPath
 from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of
 from metrics.formats.fractions import as_fractions
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    file_purpose,
+    find_files,
+    folder_prefix,
+    number,
+)
 from metrics.formats.image_search import IMAGE_SUFFIXES
 from metrics.plurals import plural
 
@@ -34,10 +42,9 @@ def _is_retinanet(first: list[str]) -> bool:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
-    top = root if root.is_dir() else root.parent
     for file in files:
-        purpose = file_purpose(file, top, files)
-        folder = f"{file.parent.name}/" if file.parent != top else ""
+        purpose = file_purpose(file, root, files)
+        folder = folder_prefix(file, root)
         boxes: dict[str, list[Box]] = {}
         sizes: dict[str, tuple[int, int]] = {}
         for where, values in csv_rows(file):

@@ -87,8 +87,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
-    return [image for file in files for image in _images(file, file_purpose(file, top, files))]
+    return [image for file in files for image in _images(file, file_purpose(file, root, files))]
 
 
 def _images(file: Path, purpose: str | None) -> list[ImageAnnotation]:

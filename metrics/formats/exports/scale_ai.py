@@ -35,13 +35,12 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     left_out: Counter[str] = Counter()
     images = [
         image
         for file in files
         for where, task in _tasks(file)
-        if (image := _image(task, where, file_purpose(file, top, files), left_out)) is not None
+        if (image := _image(task, where, file_purpose(file, root, files), left_out)) is not None
     ]
     if not images:
         raise InputError(f"{root}: no task has a response: export the tasks when they are completed")

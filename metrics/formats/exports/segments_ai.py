@@ -36,13 +36,12 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     left_out: Counter[str] = Counter()
     unlabeled: Counter[str] = Counter()
     images = [
         image
         for file in files
-        for image in _images(file, file_purpose(file, top, files), left_out, unlabeled)
+        for image in _images(file, file_purpose(file, root, files), left_out, unlabeled)
     ]
     report_left_out(
         unlabeled,

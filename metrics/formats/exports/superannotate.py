@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import top_folder
 from metrics.formats.image_annotations import (
     Box,
     Corners,
@@ -37,7 +38,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     left_out: Counter[str] = Counter()
     images = [
         _image(name, document, where, file, top, left_out)

@@ -8,7 +8,7 @@ from pathlib import Path
 from metrics.errors import InputError
 from metrics.formats.csv_rows import header_of, named_rows
 from metrics.formats.fractions import as_fractions
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, folder_prefix, number
 from metrics.formats.purpose import parse_purpose
 
 _COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
@@ -19,10 +19,9 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     images = []
     for file in files:
-        folder = f"{file.parent.name}/" if file.parent != top else ""
+        folder = folder_prefix(file, root)
         purpose = parse_purpose(file.parent.name if folder else file.stem) if len(files) > 1 else None
         images += _images(file, folder, purpose)
     return images

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import top_folder
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.mot_files import frame_names, report_order
 from metrics.formats.purpose import folder_purpose
@@ -29,7 +30,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     images: list[ImageAnnotation] = []
     by_order = regions = 0
     for file in files:
@@ -46,7 +47,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         )
         by_order += len(names) * (not numbered)
         regions += len(ignored)
-        purpose = folder_purpose(file.relative_to(top).parts[:-1]) or file_purpose(file, top, files)
+        purpose = folder_purpose(file.relative_to(top).parts[:-1]) or file_purpose(file, root, files)
         relative = folder.relative_to(top).as_posix()
         images += [
             ImageAnnotation(f"{relative}/{name}", (*frames.get(frame, ()), *ignored), purpose=purpose)

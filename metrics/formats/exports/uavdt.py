@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.formats.file_listing import visible_files
+from metrics.formats.file_listing import top_folder, visible_files
 from metrics.formats.image_annotations import (
     Box,
     Corners,
@@ -38,7 +38,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     splits = {
         file.name.removesuffix(_ATTRIBUTES): folder_purpose(reversed(file.relative_to(top).parts[:-1]))
         for file in visible_files(top, f"**/*{_ATTRIBUTES}")

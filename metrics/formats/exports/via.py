@@ -19,6 +19,7 @@ from metrics.formats.image_annotations import (
     ellipse_corners,
     file_purpose,
     find_files,
+    folder_prefix,
     number,
     report_left_out,
 )
@@ -47,15 +48,14 @@ def _is_via(file: Path) -> bool:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
-    top = root if root.is_dir() else root.parent
     for file in files:
         document = read_json(file)
         document = document.get("_via_img_metadata", document) if isinstance(document, dict) else document
         if not isinstance(document, dict):
             raise InputError(f"{file}: expected an object with an entry for each image")
         entries = [(f"{file}: {key[:60]}", entry) for key, entry in document.items()]
-        folder = f"{file.parent.name}/" if file.parent != top else ""
-        images += read_entries(entries, file, folder, file_purpose(file, top, files))
+        folder = folder_prefix(file, root)
+        images += read_entries(entries, file, folder, file_purpose(file, root, files))
     return images
 
 

@@ -15,6 +15,7 @@ from metrics.formats.image_annotations import (
     ImageAnnotation,
     file_purpose,
     find_files,
+    folder_prefix,
     number,
     report_left_out,
 )
@@ -49,13 +50,12 @@ def _is_ours(file: Path) -> bool:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
-    top = root if root.is_dir() else root.parent
     for file in files:
         document = read_json(file)
         if not isinstance(document, dict):
             raise InputError(f"{file}: expected a project with file, view and metadata")
-        folder = f"{file.parent.name}/" if file.parent != top else ""
-        images += read_entries(_entries(document, file), file, folder, file_purpose(file, top, files))
+        folder = folder_prefix(file, root)
+        images += read_entries(_entries(document, file), file, folder, file_purpose(file, root, files))
     return images
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from metrics.formats.csv_rows import header_of, named_rows
 from metrics.formats.exports.via import Entry, read_entries
-from metrics.formats.image_annotations import Export, ImageAnnotation, file_purpose, find_files
+from metrics.formats.image_annotations import Export, ImageAnnotation, file_purpose, find_files, folder_prefix
 from metrics.formats.untrusted import parse_json
 
 _SHAPE, _ATTRIBUTES = "region_shape_attributes", "region_attributes"
@@ -25,7 +25,6 @@ def _files(path: Path) -> list[Path]:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
-    top = root if root.is_dir() else root.parent
     for file in files:
         regions: dict[str, list[Any]] = {}
         for where, row in named_rows(file, ("filename", _SHAPE, _ATTRIBUTES)):
@@ -38,11 +37,11 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
                         "region_attributes": parse_json(row[_ATTRIBUTES].encode(), where),
                     }
                 )
-        folder = f"{file.parent.name}/" if file.parent != top else ""
+        folder = folder_prefix(file, root)
         entries: list[Entry] = [
             (f"{file}: {name[:60]}", {"filename": name, "regions": of}) for name, of in regions.items()
         ]
-        images += read_entries(entries, file, folder, file_purpose(file, top, files))
+        images += read_entries(entries, file, folder, file_purpose(file, root, files))
     return images
 
 

@@ -15,6 +15,7 @@ from metrics.formats.image_annotations import (
     bounding_corners,
     file_purpose,
     find_files,
+    folder_prefix,
     number,
     report_left_out,
 )
@@ -36,13 +37,12 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
     left_out: Counter[str] = Counter()
     images: dict[str, ImageAnnotation] = {}
     for file in _without_repeated(files):
-        folder = f"{file.parent.name}/" if file.parent != top else ""
+        folder = folder_prefix(file, root)
         for where, entry in _entries(file):
-            image = _image(entry, where, folder, file_purpose(file, top, files), left_out)
+            image = _image(entry, where, folder, file_purpose(file, root, files), left_out)
             if image is not None:
                 images[where] = image
     report_left_out(left_out, str(root))

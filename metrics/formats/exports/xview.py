@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.file_listing import visible_files
+from metrics.formats.file_listing import top_folder, visible_files
 from metrics.formats.image_annotations import (
     Box,
     Corners,
@@ -35,7 +35,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    top = root if root.is_dir() else root.parent
+    top = top_folder(root)
     names = _names(top)
     left_out: Counter[str] = Counter()
     images = []
@@ -58,7 +58,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             used.add(number_of_class)
             label = names.get(number_of_class, number_of_class)
             boxes.setdefault(image, []).append(Box(label, _corners(properties, where)))
-        purpose = file_purpose(file, top, files)
+        purpose = file_purpose(file, root, files)
         images += [ImageAnnotation(name, tuple(of), purpose=purpose) for name, of in boxes.items()]
     report_left_out(
         left_out,
