@@ -17,7 +17,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs /dev/full and 
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Arguments of `metrics` for one detection of a class whose name is not in ASCII."""
+    """Arguments of `metrics` for one detection of a class whose name is not in ASCII.
+
+    The command runs once, so that the kernels are compiled and no later one reports that.
+    """
     folder = tmp_path_factory.mktemp("files")
     truth = {
         "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 64}],
@@ -29,7 +32,9 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (folder / "gt.json").write_text(json.dumps(truth, ensure_ascii=False), encoding="utf-8")
     found = [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 20, 20], "score": 0.5}]
     (folder / "dets.json").write_text(json.dumps(found))
-    return ["metrics", str(folder / "gt.json"), str(folder / "dets.json")]
+    words = ["metrics", str(folder / "gt.json"), str(folder / "dets.json")]
+    subprocess.run([sys.executable, "-m", *words], env=environment_of({}), capture_output=True, check=True)
+    return words
 
 
 def environment_of(changes: dict[str, str]) -> dict[str, str]:
