@@ -54,7 +54,7 @@ def _boxes(file: Path) -> list[Box]:
             continue
         if len(words) not in _VALUES:
             raise InputError(
-                f"{where}: expected a class and {_VALUES[0] - 1} or {_VALUES[1] - 1} numbers, got {plural(len(words), 'value')}"
+                f"{where}: expected a class and {_VALUES[0] - 1} or {plural(_VALUES[1] - 1, 'number')}, got {plural(len(words), 'value')}"
             )
         x, y, w, h = (number(word, where) for word in words[1:5])
         boxes.append(Box(words[0], (x, y, x + w, y + h), ignored=number(words[10], where) != 0))

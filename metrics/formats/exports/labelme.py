@@ -101,7 +101,7 @@ def _box(shape: Any, where: str, left_out: Counter[str]) -> Box | None:
 
 EXPORT = Export(
     name="labelme",
-    summary="a JSON file of shapes for each image (LabelMe, X-AnyLabeling)",
+    summary="a JSON file of shapes per image (LabelMe, X-AnyLabeling)",
     source="github.com/wkentaro/labelme",
     looks_for="JSON files with shapes and imagePath, in the folder or its folders",
     files=_files,

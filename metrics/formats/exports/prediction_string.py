@@ -16,6 +16,7 @@ from metrics.formats.image_annotations import (
     find_files,
     four_numbers,
 )
+from metrics.plurals import plural
 
 _NAME, _OBJECTS = "imageid", "predictionstring"
 _VALUES = 5
@@ -62,7 +63,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 
 def _boxes(words: list[str], where: str) -> tuple[Box, ...]:
     if len(words) % _VALUES:
-        raise InputError(f"{where}: expected groups of class x1 y1 x2 y2, got {len(words):,} values")
+        raise InputError(f"{where}: expected groups of class x1 y1 x2 y2, got {plural(len(words), 'value')}")
     return tuple(
         Box(
             words[k],

@@ -20,6 +20,7 @@ from metrics.formats.image_annotations import (
 )
 from metrics.formats.json_members import object_in, objects_in, points_in, text_in
 from metrics.formats.untrusted import contains_all, read_json
+from metrics.plurals import plural
 
 _LABEL_SET = "ground-truth"
 _UNLABELED = ("unlabeled", "prelabeled", "skipped", "rejected")
@@ -70,7 +71,7 @@ def _images(
     where = f"{file}: dataset"
     dataset = object_in(document, "dataset", str(file))
     rows = objects_in(object_in(dataset, "task_attributes", where), "categories", f"{where}: task_attributes")
-    names = {row.get("id"): str(row.get("name") or row.get("id")) for row in rows}
+    names = {str(row.get("id")): str(row.get("name") or row.get("id")) for row in rows}
     images = []
     for k, sample in enumerate(objects_in(dataset, "samples", where)):
         place = f"{where}: samples[{k}]"
@@ -97,17 +98,17 @@ def _label(sample: Mapping[str, Any], where: str) -> dict[str, Any]:
     return object_in(labels, key, f"{where}: labels")
 
 
-def _box(each: Mapping[str, Any], names: Mapping[Any, str], where: str, left_out: Counter[str]) -> Box | None:
-    category = each.get("category_id")
-    if not isinstance(category, int) or category not in names:
-        raise InputError(f"{where}: category_id {str(category)[:40]!r} is not in task_attributes: categories")
+def _box(each: Mapping[str, Any], names: Mapping[str, str], where: str, left_out: Counter[str]) -> Box | None:
+    category = str(each.get("category_id"))
+    if category not in names:
+        raise InputError(f"{where}: category_id {category[:40]!r} is not in task_attributes: categories")
     kind = str(each.get("type") or "mask")[:40]
     if kind not in _AREAS:
         left_out[kind] += 1
         return None
     points = [(number(x, where), number(y, where)) for x, y in points_in(each, "points", where)]
     if len(points) < _AREAS[kind]:
-        raise InputError(f"{where}: points: expected at least {_AREAS[kind]} points of a {kind}")
+        raise InputError(f"{where}: points: expected at least {plural(_AREAS[kind], 'point')} of a {kind}")
     return Box(names[category], bounding_corners(points))
 
 
