@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -20,6 +21,7 @@ from metrics.errors import InputError
 from metrics.formats.damaged_files import refuse_empty, report_other_files, with_damaged
 from metrics.formats.file_listing import top_folder, visible_files
 from metrics.formats.image_search import spellings, without_suffix
+from metrics.formats.json_members import text_in
 from metrics.formats.plausibility import check_annotations, require_image_size
 from metrics.formats.purpose import folder_purpose, parse_purpose
 from metrics.formats.scored_truth import warn_scores
@@ -317,6 +319,27 @@ def file_purpose(file: Path, root: Path, files: Sequence[Path]) -> str | None:
 def folder_prefix(file: Path, root: Path) -> str:
     """The name of an annotation file's folder with a slash, for the paths of its images; empty in the top folder of `root`."""
     return f"{file.parent.name}/" if file.parent != top_folder(root) else ""
+
+
+def image_folders(file: Path, top: Path) -> list[str]:
+    """The folders below `top` of the image of an annotation file: its own without ``annotations``."""
+    return [folder for folder in file.relative_to(top).parts[:-1] if folder != "annotations"]
+
+
+def corner_box(row: Mapping[str, Any], label: str, corners: str, where: str) -> Box:
+    """The box of a JSON object with a class and a list of corners.
+
+    Args:
+        row: the object.
+        label: key of the class.
+        corners: key of ``[x1, y1, x2, y2]``.
+        where: file and element, for messages.
+
+    Raises:
+        InputError: a value is missing or of another type.
+    """
+    name = text_in(row, label, where)
+    return Box(name, four_numbers(row.get(corners), f"{where}: {corners}", "[x1, y1, x2, y2]"))
 
 
 def report_left_out(

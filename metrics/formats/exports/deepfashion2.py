@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, four_numbers
-from metrics.formats.json_members import object_in, text_in
+from metrics.formats.image_annotations import Export, ImageAnnotation, corner_box, find_files
+from metrics.formats.json_members import object_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 
@@ -39,18 +38,13 @@ def _image(file: Path, root: Path) -> ImageAnnotation:
     if not isinstance(document, dict):
         raise InputError(f"{where}: expected an object with item1, item2, ...")
     boxes = [
-        _box(object_in(document, key, where), f"{where}: {key}")
+        corner_box(object_in(document, key, where), "category_name", "bounding_box", f"{where}: {key}")
         for key in sorted(filter(_ITEM.fullmatch, document), key=lambda key: (len(key), key))
     ]
     folders = file.relative_to(root).parts[:-2]
     return ImageAnnotation(
         "", tuple(boxes), purpose=folder_purpose(folders), stem="/".join([*folders, file.stem])
     )
-
-
-def _box(item: Mapping[str, Any], where: str) -> Box:
-    label = text_in(item, "category_name", where)
-    return Box(label, four_numbers(item.get("bounding_box"), f"{where}: bounding_box", "[x1, y1, x2, y2]"))
 
 
 EXPORT = Export(

@@ -12,9 +12,10 @@ from metrics.formats.image_annotations import (
     Box,
     Export,
     ImageAnnotation,
+    corner_box,
     file_purpose,
     find_files,
-    four_numbers,
+    image_folders,
     number,
 )
 from metrics.formats.json_members import object_in, objects_in, text_in
@@ -45,7 +46,7 @@ def _images(file: Path, top: Path, files: Sequence[Path]) -> Iterator[ImageAnnot
     if not isinstance(document, dict) or not ("form" in document or "documents" in document):
         raise InputError(f"{where}: expected an object with form (FUNSD) or documents (XFUND)")
     if "form" in document:
-        folders = [folder for folder in file.relative_to(top).parts[:-1] if folder != "annotations"]
+        folders = image_folders(file, top)
         stem = "/".join([*folders, file.stem])
         yield ImageAnnotation("", _boxes(document, "form", where), purpose=folder_purpose(folders), stem=stem)
         return
@@ -53,20 +54,16 @@ def _images(file: Path, top: Path, files: Sequence[Path]) -> Iterator[ImageAnnot
     for k, page in enumerate(objects_in(document, "documents", where)):
         place = f"{where}: documents[{k}]"
         image = object_in(page, "img", place)
-        name = image.get("fname")
-        if not isinstance(name, str) or not name:
-            raise InputError(f"{place}: img: has no fname")
+        name = text_in(image, "fname", f"{place}: img")
         height, width = (int(number(image.get(key) or 0, f"{place}: {key}")) for key in ("height", "width"))
         yield ImageAnnotation(name, _boxes(page, "document", place), (height, width), purpose)
 
 
 def _boxes(page: Mapping[str, Any], key: str, where: str) -> tuple[Box, ...]:
-    return tuple(_box(each, f"{where}: {key}[{k}]") for k, each in enumerate(objects_in(page, key, where)))
-
-
-def _box(each: Mapping[str, Any], where: str) -> Box:
-    label = text_in(each, "label", where)
-    return Box(label, four_numbers(each.get("box"), f"{where}: box", "[x1, y1, x2, y2]"))
+    return tuple(
+        corner_box(each, "label", "box", f"{where}: {key}[{k}]")
+        for k, each in enumerate(objects_in(page, key, where))
+    )
 
 
 EXPORT = Export(

@@ -8,12 +8,11 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import (
-    Box,
     Export,
     ImageAnnotation,
+    corner_box,
     file_purpose,
     find_files,
-    four_numbers,
     number,
     without_partial_purposes,
 )
@@ -47,20 +46,16 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 
 def _image(row: Mapping[str, Any], where: str, purpose: str | None) -> ImageAnnotation:
     """An image; its data set is its split if it is called like one."""
-    name, folder = row.get("image_name"), row.get("dataset_name")
-    if not isinstance(name, str) or not name:
-        raise InputError(f"{where}: has no image_name")
-    boxes = [_box(each, f"{where}: labels[{k}]") for k, each in enumerate(objects_in(row, "labels", where))]
+    name, folder = text_in(row, "image_name", where), row.get("dataset_name")
+    boxes = [
+        corner_box(each, "class_name", "bbox", f"{where}: labels[{k}]")
+        for k, each in enumerate(objects_in(row, "labels", where))
+    ]
     size = (int(number(row.get("height") or 0, where)), int(number(row.get("width") or 0, where)))
     own = parse_purpose(folder) if isinstance(folder, str) else None
     return ImageAnnotation(
         f"{folder}/{name}" if isinstance(folder, str) and folder else name, tuple(boxes), size, own or purpose
     )
-
-
-def _box(each: Mapping[str, Any], where: str) -> Box:
-    label = text_in(each, "class_name", where)
-    return Box(label, four_numbers(each.get("bbox"), f"{where}: bbox", "[x1, y1, x2, y2]"))
 
 
 EXPORT = Export(

@@ -14,6 +14,7 @@ from metrics.formats.image_annotations import (
     Export,
     ImageAnnotation,
     find_files,
+    image_folders,
     number,
     without_partial_purposes,
 )
@@ -66,7 +67,7 @@ def _image(file: Path, top: Path, purpose: str | None) -> ImageAnnotation:
         for k, each in enumerate(objects_in(document, "objects", where))
         for box in _boxes(each, f"{where}: objects[{k}]")
     )
-    folders = [folder for folder in file.relative_to(top).parts[:-1] if folder != "annotations"]
+    folders = image_folders(file, top)
     return ImageAnnotation("", boxes, (height, width), purpose, "/".join([*folders, file.stem]))
 
 

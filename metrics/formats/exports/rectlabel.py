@@ -15,6 +15,7 @@ from metrics.formats.image_annotations import (
     ImageAnnotation,
     find_files,
     four_numbers,
+    image_folders,
     number,
     report_left_out,
 )
@@ -56,7 +57,7 @@ def _image(file: Path, top: Path, left_out: Counter[str]) -> ImageAnnotation:
     sides = [int(number(side, f"{where}: image_w_h")) for side in list_in(document, "image_w_h", where)]
     size = (sides[1], sides[0]) if len(sides) == 2 else (0, 0)
     name = document.get("filename") or document.get("image_path")
-    folders = [folder for folder in file.relative_to(top).parts[:-1] if folder != "annotations"]
+    folders = image_folders(file, top)
     stem = "/".join([*folders, file.stem])
     written = name.replace("\\", "/").rpartition("/")[2] if isinstance(name, str) else ""
     return ImageAnnotation(written, tuple(boxes), size, folder_purpose(folders), stem)
